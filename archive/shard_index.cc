@@ -1,0 +1,1 @@
+#include "archive/shard_index.h"

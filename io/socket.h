@@ -1,0 +1,81 @@
+// Socket and Listener: byte streams to and from clients.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "io/body.h"
+#include "io/kernel.h"
+#include "io/reactor.h"
+#include "io/wait.h"
+
+namespace penstock::io {
+
+// One end of a connection, of either side. Belongs to its reactor. At most one task receives and
+// one sends at a time. Destroying it closes it; no task on it may be unfinished then.
+class Socket {
+public:
+    Socket() = default;
+    // Takes the descriptor over.
+    Socket(Reactor& reactor, int descriptor) : reactor_(&reactor), descriptor_(descriptor) {}
+    Socket(Socket&& other) noexcept;
+    Socket& operator=(Socket&& other) noexcept;
+    ~Socket();
+
+    static Task<Result<Socket>> connect(Reactor& reactor, Address address, Until until);
+
+    // At least one byte; 0 at the peer's orderly end. `closed`, `timed_out` otherwise.
+    Task<Result<uint32_t>> receive(MutableBytes buffer, Until until);
+    // All of the buffer; `closed` if the peer ends first.
+    Task<Status> receive_exactly(MutableBytes buffer, Until until);
+    // All of the bytes, in order.
+    Task<Status> send(Bytes bytes, Until until);
+    // `head` and then all of the body. A small body's chunk that has room before it gets the head
+    // put there and goes out in one system call. A source is sent chunk by chunk, the next one
+    // being read while the last one is on its way. The deadline is for progress: each chunk gets
+    // `progress_ns`. A source's failure, or one that ends early, is returned: the caller must
+    // break the connection then, because its length was promised.
+    Task<Status> send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel);
+
+    // Makes both ends see the end: pending operations here finish with an error or 0.
+    void shutdown();
+    bool is_open() const { return descriptor_ >= 0; }
+    int descriptor() const { return descriptor_; }
+    // Gives the descriptor away, e.g. to another core; this is closed then.
+    int release();
+
+private:
+    Reactor* reactor_ = nullptr;
+    int descriptor_ = -1;
+};
+
+// Takes connections on one address and hands each descriptor to `on_connection`, on its own core.
+// When descriptors run out it pauses and tries again.
+class Listener {
+public:
+    static Result<std::unique_ptr<Listener>> open(Reactor& reactor, const Address& address,
+                                                  std::function<void(int descriptor)> on_connection);
+    // From a descriptor that listens already (LISTEN_FDS).
+    static std::unique_ptr<Listener> adopt(Reactor& reactor, int descriptor,
+                                           std::function<void(int descriptor)> on_connection);
+    ~Listener();  // asserts that stop() ran
+
+    const Address& address() const { return address_; }
+    Task<void> stop();
+
+private:
+    Listener(Reactor& reactor, int descriptor, std::function<void(int)> on_connection);
+    static void on_accepted(Operation& operation);
+
+    Reactor& reactor_;
+    int descriptor_;
+    Address address_;
+    std::function<void(int)> on_connection_;
+    Operation accept_;  // first of its kind: turned back into the listener by offset-free means
+    Timer retry_;
+    Event is_ended_;
+    bool is_stopping_ = false;
+};
+
+}  // namespace penstock::io

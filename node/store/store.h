@@ -1,0 +1,181 @@
+// Store: what lies on this node's disks. Objects by (bucket number, name), durable as their bucket
+// says, verified on every read. Nobody above it knows files, nobody below it knows protocols.
+//
+// A change is durable, then visible, then acknowledged, in this order. Every call may be made on
+// any core; a change goes to the home core of the object's mountpath, a read is done where it is
+// asked for.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/base/log.h"
+#include "io/base/result.h"
+#include "io/body.h"
+#include "io/buffer_pool.h"
+#include "io/disk.h"
+#include "io/reactor.h"
+#include "node/store/object_name.h"
+#include "node/store/version.h"
+
+namespace penstock::node {
+
+// What proves the whole content to clients, of the type that the bucket asks for.
+enum class ChecksumType : uint8_t { none, xxhash, md5, crc32c, sha256, sha512 };
+struct ContentChecksum {
+    ChecksumType type = ChecksumType::none;
+    uint8_t size = 0;  // bytes of the digest, big-endian
+    std::array<std::byte, 64> digest{};
+    Bytes bytes() const { return {digest.data(), size}; }
+};
+
+enum class Durability : uint8_t {
+    group,  // on the device before the acknowledgement, with others in one commit
+    none,   // in the page cache: lost by a power cut, not by a crash of this process
+};
+
+struct Condition {
+    enum class Kind : uint8_t { none, absent, exactly } kind = Kind::none;
+    Version version;  // for `exactly`
+};
+
+using CustomMetadata = std::vector<std::pair<std::string, std::string>>;
+
+struct ObjectAttributes {
+    Version version;
+    uint64_t size_bytes = 0;
+    uint64_t display_version = 0;  // AIStore's "1", "2", ...
+    uint64_t modified_ns = 0;      // wall clock at the put
+    ContentChecksum checksum;
+    CustomMetadata custom;
+    bool has_attachment = false;  // a shard's index
+};
+
+// Sees the content as it passes by while an object is put, and gives what is to be kept with that
+// version (a shard's index). Called in order, on one core at a time.
+class ContentObserver {
+public:
+    virtual ~ContentObserver() = default;
+    virtual void observe(Bytes bytes) = 0;
+    // After the last byte; empty: nothing to keep.
+    virtual std::vector<std::byte> finish() = 0;
+};
+
+struct PutOptions {
+    Condition condition;
+    Durability durability = Durability::group;
+    ChecksumType checksum = ChecksumType::xxhash;    // to compute and keep
+    std::optional<ContentChecksum> expected;         // the client's own: `invalid` if it differs
+    CustomMetadata custom;
+    std::unique_ptr<ContentObserver> observer;       // may be null
+    bool counts_versions = true;  // display_version of an overwrite is the last one's plus one
+};
+
+struct ReadRange {
+    uint64_t offset = 0;
+    uint64_t size = UINT64_MAX;  // clipped to the object's end
+};
+
+struct OpenedObject {
+    ObjectAttributes attributes;
+    ReadRange range;  // what `body` really holds
+    io::Body body;    // verified bytes; breaks with `corrupt` rather than give a wrong one
+};
+
+struct ListOptions {
+    std::string prefix;
+    std::string after;           // exclusive lower bound; "" from the beginning
+    uint32_t limit = 10'000;     // names in a page
+    bool is_recursive = true;    // false: names up to the next '/' behind the prefix, once each
+    bool wants_attributes = false;  // checksum, version, custom: costs a read for each object
+};
+
+// One page; names lie back to back in one string, because a page of 10,000 is made of few
+// allocations that way.
+struct ListPage {
+    struct Entry {
+        uint32_t name_offset = 0;
+        uint32_t name_bytes = 0;
+        uint64_t size_bytes = 0;
+        Version version;
+        bool is_directory = false;
+    };
+    std::string names;
+    std::vector<Entry> entries;
+    std::vector<ObjectAttributes> attributes;  // of each entry, only with wants_attributes
+    bool is_last = true;
+
+    std::string_view name(const Entry& entry) const {
+        return std::string_view(names).substr(entry.name_offset, entry.name_bytes);
+    }
+};
+
+struct StoreUsage {
+    uint64_t objects = 0;
+    uint64_t object_bytes = 0;  // of content
+    uint64_t disk_bytes = 0;    // that our files occupy
+    io::DiskSpace space;
+    uint64_t corruptions = 0;   // bytes that failed their check since the start
+};
+
+struct StoreOptions {
+    uint64_t segment_bytes = 0;   // 0: clamp(capacity / 64, 4 MiB, 256 MiB)
+    uint64_t reserve_bytes = 0;   // 0: clamp(capacity / 50, 4 MiB, 1 GiB)
+    uint32_t small_object_bytes_max = 128 << 10;  // up to this an object lies in the log
+    uint64_t catalogue_cache_bytes = 32 << 20;
+    uint64_t map_version = 1;
+};
+
+// What the store needs of each core that calls it.
+struct StoreCore {
+    io::Reactor* reactor = nullptr;
+    io::BufferPool* buffers = nullptr;
+    io::Disk* disk = nullptr;  // the mountpath's directory, opened on this core
+};
+
+class Store {
+public:
+    // Locks the directory, checks its format version, recovers. Runs on cores[0], the home core of
+    // the mountpath; what `cores` names must outlive the store. Fails with `unavailable` (locked;
+    // the text names the pid), `invalid` (a newer format) or `corrupt`/`io_error`.
+    static io::Task<Result<std::unique_ptr<Store>>> open(std::vector<StoreCore> cores,
+                                                         StoreOptions options, const Log& log);
+    virtual ~Store() = default;
+    // On cores[0]: ends background work, leaves a clean catalogue. Calls after it fail.
+    virtual io::Task<void> stop() = 0;
+
+    // `core` is the caller's own number in every call. Names must live until the task is done.
+
+    // `condition_failed`, `invalid` (checksum differs), `full`, `io_error`; a body that fails is
+    // never an object, its error is passed on. Gives the new version's attributes.
+    virtual io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectName name, io::Body body,
+                                                   PutOptions options) = 0;
+    // `not_found`, or `corrupt`/`io_error` for a name that exists but cannot be read whole.
+    virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name,
+                                               ReadRange range) = 0;
+    virtual io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) = 0;
+    // The attachment of exactly this version; `not_found` if it has none or is no longer current.
+    virtual io::Task<Result<std::vector<std::byte>>> attachment(uint32_t core, ObjectName name,
+                                                                Version version) = 0;
+    virtual io::Task<Result<Version>> remove(uint32_t core, ObjectName name,
+                                             Condition condition, Durability durability) = 0;
+    // A new record with the same content; the version moves on, the display version does not.
+    virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectName name,
+                                                          CustomMetadata custom, bool replaces,
+                                                          Durability durability) = 0;
+    // In byte order of names. Sees every change acknowledged before the call.
+    virtual io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket, ListOptions options) = 0;
+
+    // The metadata says that this bucket is gone: its names vanish at once, however many there
+    // are, and its bytes go with compaction.
+    virtual void forget_bucket(BucketId bucket) = 0;
+    virtual StoreUsage usage() const = 0;
+};
+
+}  // namespace penstock::node
