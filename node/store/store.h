@@ -130,6 +130,8 @@ struct StoreOptions {
     uint32_t small_object_bytes_max = 128 << 10;  // up to this an object lies in the log
     uint64_t catalogue_cache_bytes = 32 << 20;
     uint64_t map_version = 1;
+    // Objects of buckets that this denies are dropped at the start; null: all buckets live.
+    std::function<bool(BucketId)> is_live_bucket;
 };
 
 // What the store needs of each core that calls it.

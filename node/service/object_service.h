@@ -1,0 +1,96 @@
+// ObjectService: what every front door calls: buckets and objects by name, members of shards,
+// listings. It knows who may do what and who owns what, and nothing of any protocol.
+//
+// One for the whole node; calls may be made on any core and take the caller's core number. Names
+// are views that the caller keeps alive until the task is done.
+//
+// Errors: `not_found` (is_bucket_missing tells which), `exists`, `invalid`, `condition_failed`,
+// `too_large`, `full`, `corrupt`, `io_error`, `unavailable`, `not_implemented`.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/base/result.h"
+#include "io/task.h"
+#include "node/metadata/bucket.h"
+#include "node/store/store.h"
+
+namespace penstock::node {
+
+// An object as clients name it.
+struct ObjectAddress {
+    const BucketName& bucket;
+    std::string_view object;
+};
+
+// Which targets there are and who owns a name; on one node, always this one.
+struct Owner {
+    std::string node_id;
+    bool is_this_node = true;
+};
+
+struct PutRequest {
+    Condition condition;
+    std::optional<ContentChecksum> expected;  // the client's own checksum of the body
+    CustomMetadata custom;
+};
+
+struct MemberListing {
+    struct Entry {
+        std::string name;
+        uint64_t size_bytes;
+    };
+    std::vector<Entry> entries;  // sorted by name
+    std::optional<uint64_t> damaged_at;
+};
+
+class ObjectService {
+public:
+    virtual ~ObjectService() = default;
+
+    // Buckets. The pointer stays good while the caller holds it, whatever is changed meanwhile.
+    virtual std::shared_ptr<const Bucket> find_bucket(uint32_t core, const BucketName& name) = 0;
+    // Sorted by provider, namespace, name.
+    virtual std::vector<std::shared_ptr<const Bucket>> buckets(uint32_t core) = 0;
+    virtual io::Task<Status> create_bucket(uint32_t core, BucketName name,
+                                           BucketProperties properties) = 0;
+    virtual io::Task<Status> destroy_bucket(uint32_t core, BucketName name) = 0;
+    virtual io::Task<Status> set_properties(uint32_t core, BucketName name,
+                                            BucketProperties properties) = 0;
+    // The version of the metadata: it grows with each change.
+    virtual uint64_t metadata_version(uint32_t core) = 0;
+
+    // Objects.
+    virtual Owner owner_of(const ObjectAddress& address) = 0;
+    virtual io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectAddress address,
+                                                   io::Body body, PutRequest request) = 0;
+    // With a range, exactly that; without, all of it.
+    virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
+                                               ReadRange range) = 0;
+    virtual io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) = 0;
+    virtual io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
+                                             Condition condition) = 0;
+    virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
+                                                          CustomMetadata custom,
+                                                          bool replaces) = 0;
+    virtual io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
+                                            ListOptions options) = 0;
+
+    // Members. `format_hint`: an extension or MIME type that overrides detection, or "".
+    // attributes.size_bytes is the member's; `invalid`: no archive; `corrupt`: the member lies
+    // behind the place where the shard is damaged (the context says where).
+    virtual io::Task<Result<OpenedObject>> get_member(uint32_t core, ObjectAddress shard,
+                                                      std::string_view member,
+                                                      std::string_view format_hint,
+                                                      ReadRange range) = 0;
+    virtual io::Task<Result<MemberListing>> members(uint32_t core, ObjectAddress shard) = 0;
+
+    virtual StoreUsage usage() const = 0;
+};
+
+}  // namespace penstock::node
