@@ -3,9 +3,9 @@
 //
 // Encoded form (little-endian), version 1:
 //
-//     magic "PSIX", u16 version = 1, u16 format, u32 member count, u64 shard bytes, u64 names bytes,
-//     u64 damaged_at (UINT64_MAX: whole), u32 crc32c of everything behind the header, u32 zero
-//     then `member count` entries of 24 bytes, in shard order:
+//     magic "PSIX", u16 version = 1, u16 format, u32 member count, u64 shard bytes, u64 names
+//     bytes, u64 damaged_at (UINT64_MAX: whole), u32 crc32c of everything behind the header, u32
+//     zero then `member count` entries of 24 bytes, in shard order:
 //         u64 offset of the content, u64 size, u32 offset of the name in the names, u32 name bytes
 //     then `member count` u32 positions, sorted by name: for lookup by binary search
 //     then the names, back to back

@@ -19,7 +19,7 @@ namespace penstock::archive {
 
 struct TarLimits {
     uint32_t members_max = 16'000'000;
-    uint32_t name_bytes_max = 4096;       // of one member; longer: damage
+    uint32_t name_bytes_max = 4096;          // of one member; longer: damage
     uint32_t extension_bytes_max = 1 << 20;  // of one PAX or GNU long-name entry
 };
 

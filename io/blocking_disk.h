@@ -20,9 +20,9 @@
 namespace penstock::io {
 
 enum class OpenMode : uint8_t {
-    read,        // must exist
-    write,       // must exist; reads too
-    create,      // must not exist (`exists` otherwise); reads too
+    read,           // must exist
+    write,          // must exist; reads too
+    create,         // must not exist (`exists` otherwise); reads too
     create_direct,  // as create, but writes go past the page cache: they must be aligned
     read_direct,    // as read, past the page cache: reads must be aligned
 };
@@ -58,7 +58,8 @@ public:
     virtual Status truncate(uint64_t size_bytes) = 0;
     // Space for this many bytes; the size stays as it is.
     virtual Status allocate(uint64_t size_bytes) = 0;
-    // An advisory lock on the whole file, held until it is closed: `unavailable` if somebody has it.
+    // An advisory lock on the whole file, held until it is closed: `unavailable` if somebody has
+    // it.
     virtual Status lock_exclusively() = 0;
     // The system's descriptor, or -1: the file is not one of the system's.
     virtual int descriptor() const = 0;

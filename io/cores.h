@@ -1,8 +1,9 @@
-// Cores: one reactor for each core, its thread, buffers and pool; and work sent from one to another.
+// Cores: one reactor for each core, its thread, buffers and pool; and work sent from one to
+// another.
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <future>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -20,7 +21,7 @@ struct CoresOptions {
     uint32_t count = 0;  // 0: as many as this process may use (affinity and the cgroup's CPU limit)
     Backend backend = Backend::automatic;
     uint64_t spin_ns = 50'000;
-    uint32_t pool_threads = 0;                 // 0: twice the cores
+    uint32_t pool_threads = 0;                  // 0: twice the cores
     uint64_t kept_buffer_bytes_max = 16 << 20;  // for each core, between bursts
     bool is_pinned = true;  // each thread to a processor of its own, where there are enough
 };
@@ -44,7 +45,7 @@ public:
     // Runs the task made by `make_task()` on `core` and waits for it, from a thread that is none of
     // the cores (`main`, a test).
     template <typename F>
-    auto run_on(uint32_t core, F make_task);
+    auto run_on(uint32_t core, F make_task) -> typename std::invoke_result_t<F&>::Value;
 
     // Ends the loops and joins the threads. Everything that runs on them was stopped before.
     void stop();
@@ -117,6 +118,32 @@ struct [[nodiscard]] CoreAwaiter : Message {
 };
 
 }  // namespace internal
+
+template <typename F>
+auto Cores::run_on(uint32_t core, F make_task) -> typename std::invoke_result_t<F&>::Value {
+    using Value = typename std::invoke_result_t<F&>::Value;
+    struct Call : Message {
+        F& make_task;
+        std::promise<Value> promise;
+
+        explicit Call(F& make) : make_task(make) {}
+        static Task<void> run(Call& call) {
+            if constexpr (std::is_void_v<Value>) {
+                co_await call.make_task();
+                call.promise.set_value();
+            } else {
+                call.promise.set_value(co_await call.make_task());
+            }
+        }
+    };
+    Call call(make_task);
+    call.on_delivery = [](Message& message) {
+        start_detached(Call::run(static_cast<Call&>(message)));
+    };
+    std::future<Value> value = call.promise.get_future();
+    reactor(core).post(call);
+    return value.get();
+}
 
 template <typename F>
 auto on_core(Reactor& here, Reactor& there, F make_task)

@@ -46,8 +46,8 @@ struct Operation {
     // (then is_more is set unless the listening has ended). May start and cancel operations, but
     // must not run anything long: it marks a task as ready.
     void (*on_done)(Operation&) = nullptr;
-    int32_t result = 0;    // when done: a count, a new descriptor, or -errno
-    bool is_more = false;  // accept: there will be further results
+    int32_t result = 0;       // when done: a count, a new descriptor, or -errno
+    bool is_more = false;     // accept: there will be further results
     bool is_pending = false;  // started and not done: the bytes are the kernel's
 
     // The backend's own; zero before the first start and otherwise left alone by the caller.
@@ -124,8 +124,8 @@ public:
 
 // Options of the backends that speak to Linux.
 struct KernelOptions {
-    uint32_t queue_entries = 512;        // submissions; completions get 16 times as many
-    uint32_t blocking_threads_max = 4;   // epoll: for file operations; uring: the io-wq cap
+    uint32_t queue_entries = 512;       // submissions; completions get 16 times as many
+    uint32_t blocking_threads_max = 4;  // epoll: for file operations; uring: the io-wq cap
 };
 
 // Fails with `unavailable` and a sentence that names io_uring and the errno, if the system refuses

@@ -52,10 +52,9 @@ public:
     const Clock& clock() const { return kernel_->clock(); }
     // The monotonic time at which this turn began; good enough for deadlines and costs nothing.
     uint64_t now_ns() const { return now_ns_; }
-    Until within_ns(uint64_t ns, Cancel* cancel = nullptr) const {
-        return {now_ns_ + ns, cancel};
-    }
-    // How many turns have begun; a turn's end is a moment without references (io/turns.h).
+    Until within_ns(uint64_t ns, Cancel* cancel = nullptr) const { return {now_ns_ + ns, cancel}; }
+    // Odd while tasks may run, even while this reactor is inside its call on the kernel, where
+    // nothing of ours holds a reference (io/turns.h). Grows by two each turn.
     const std::atomic<uint64_t>& turn_count() const { return turn_count_; }
     // Nanoseconds spent doing something, as opposed to waiting or spinning.
     uint64_t busy_ns() const { return busy_ns_; }
@@ -90,9 +89,7 @@ public:
         struct Awaiter {
             Reactor& reactor;
             bool await_ready() const { return false; }
-            void await_suspend(std::coroutine_handle<> handle) const {
-                reactor.make_ready(handle);
-            }
+            void await_suspend(std::coroutine_handle<> handle) const { reactor.make_ready(handle); }
             void await_resume() const {}
         };
         return Awaiter{*this};
@@ -100,10 +97,11 @@ public:
 
 private:
     static constexpr uint32_t ready_budget = 256;  // tasks resumed in a turn, so that I/O gets on
+    static constexpr uint32_t spin_work_min = 4;   // completions in a turn that count as busy
 
     void run_ready();
     void deliver_messages();
-    uint64_t wait_ns(uint64_t timeout_ns) const;
+    uint64_t wait_ns_at_most(uint64_t timeout_ns, uint64_t time_ns) const;
 
     ReactorOptions options_;
     std::unique_ptr<Kernel> kernel_;
@@ -111,53 +109,59 @@ private:
     Mailbox mailbox_;
     std::deque<std::coroutine_handle<>> ready_;
     std::thread::id thread_;
-    std::atomic<uint64_t> turn_count_{0};
+    std::atomic<uint64_t> turn_count_{1};
     std::atomic<bool> is_stopping_{false};
     uint64_t now_ns_;
     uint64_t busy_ns_ = 0;
-    uint64_t last_work_ns_ = 0;  // when a turn last found something to do
+    uint64_t last_busy_ns_ = 0;  // when a turn last found much to do
 };
 
-class [[nodiscard]] Reactor::OperationAwaiter {
+class [[nodiscard]] Reactor::OperationAwaiter : Operation {
 public:
-    OperationAwaiter(Reactor& reactor, OperationKind kind, int descriptor, std::byte* data,
-                     size_t size, uint64_t offset, Until until);
+    OperationAwaiter(Reactor& reactor, OperationKind operation_kind, int file_or_socket,
+                     std::byte* bytes, size_t byte_count, uint64_t file_offset, Until until);
 
     bool await_ready();
     void await_suspend(std::coroutine_handle<> handle);
-    int32_t await_resume();
+    int32_t await_resume() const;
 
 private:
-    static OperationAwaiter& of(Operation& operation);
-    static OperationAwaiter& of(Timer& timer);
-    static OperationAwaiter& of(CancelHook& hook);
-    void on_done();
+    struct DeadlineTimer : Timer {
+        OperationAwaiter* owner = nullptr;
+    };
+    struct Hook : CancelHook {
+        OperationAwaiter* owner = nullptr;
+    };
 
-    // First, so that an Operation& can be turned back into its awaiter without an offset.
-    Operation operation_;
     Reactor& reactor_;
     Until until_;
     std::coroutine_handle<> waiter_;
-    Timer timer_;
-    CancelHook hook_;
+    DeadlineTimer timer_;
+    Hook hook_;
     bool is_timed_out_ = false;
 };
 
 class [[nodiscard]] Reactor::SleepAwaiter {
 public:
     SleepAwaiter(Reactor& reactor, Until until);
+
     bool await_ready();
     void await_suspend(std::coroutine_handle<> handle);
     int32_t await_resume() const { return result_; }
 
 private:
-    void finish(int32_t result);
+    struct DeadlineTimer : Timer {
+        SleepAwaiter* owner = nullptr;
+    };
+    struct Hook : CancelHook {
+        SleepAwaiter* owner = nullptr;
+    };
 
     Reactor& reactor_;
     Until until_;
     std::coroutine_handle<> waiter_;
-    Timer timer_;
-    CancelHook hook_;
+    DeadlineTimer timer_;
+    Hook hook_;
     int32_t result_ = 0;
 };
 

@@ -54,8 +54,9 @@ private:
 // When descriptors run out it pauses and tries again.
 class Listener {
 public:
-    static Result<std::unique_ptr<Listener>> open(Reactor& reactor, const Address& address,
-                                                  std::function<void(int descriptor)> on_connection);
+    static Result<std::unique_ptr<Listener>> open(
+        Reactor& reactor, const Address& address,
+        std::function<void(int descriptor)> on_connection);
     // From a descriptor that listens already (LISTEN_FDS).
     static std::unique_ptr<Listener> adopt(Reactor& reactor, int descriptor,
                                            std::function<void(int descriptor)> on_connection);
@@ -65,16 +66,24 @@ public:
     Task<void> stop();
 
 private:
+    struct Accept : Operation {
+        Listener* owner = nullptr;
+    };
+    struct RetryTimer : Timer {
+        Listener* owner = nullptr;
+    };
+
     Listener(Reactor& reactor, int descriptor, std::function<void(int)> on_connection);
-    static void on_accepted(Operation& operation);
+    void start_accepting();
+    void on_accepted();
 
     Reactor& reactor_;
     int descriptor_;
     Address address_;
     std::function<void(int)> on_connection_;
-    Operation accept_;  // first of its kind: turned back into the listener by offset-free means
-    Timer retry_;
-    Event is_ended_;
+    Accept accept_;
+    RetryTimer retry_;
+    Event is_ended_;  // the accept operation is not pending
     bool is_stopping_ = false;
 };
 

@@ -17,7 +17,7 @@ constexpr bool keeps_frames = true;
 #endif
 
 constexpr size_t class_bytes = 64;
-constexpr size_t class_count = 64;  // frames up to 4 KiB; larger ones go to the allocator
+constexpr size_t class_count = 64;   // frames up to 4 KiB; larger ones go to the allocator
 constexpr uint32_t kept_max = 4096;  // for each size, so that a burst does not stay for ever
 
 struct FreeFrame {

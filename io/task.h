@@ -151,15 +151,15 @@ inline void start_detached(Task<void> task) {
 // CO_TRY(declaration, co_await f()): the value of a Result, or end this coroutine with its error.
 #define CO_TRY(declaration, expression) \
     CO_TRY_IMPL(PENSTOCK_CONCAT(try_result_, __COUNTER__), declaration, expression)
-#define CO_TRY_IMPL(name, declaration, expression)                            \
-    auto name = (expression);                                                 \
-    if (!name) [[unlikely]]                                                   \
-        co_return std::unexpected(std::move(name).error());                   \
+#define CO_TRY_IMPL(name, declaration, expression)          \
+    auto name = (expression);                               \
+    if (!name) [[unlikely]]                                 \
+        co_return std::unexpected(std::move(name).error()); \
     declaration = std::move(*name)
 
-#define CO_TRY_STATUS(expression)                                             \
-    do {                                                                      \
-        auto try_status_ = (expression);                                      \
-        if (!try_status_) [[unlikely]]                                        \
-            co_return std::unexpected(std::move(try_status_).error());        \
+#define CO_TRY_STATUS(expression)                                      \
+    do {                                                               \
+        auto try_status_ = (expression);                               \
+        if (!try_status_) [[unlikely]]                                 \
+            co_return std::unexpected(std::move(try_status_).error()); \
     } while (false)

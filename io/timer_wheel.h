@@ -13,7 +13,13 @@
 
 namespace penstock::io {
 
-struct Timer {
+// A link of a slot's list.
+struct TimerLink {
+    TimerLink* next = nullptr;
+    TimerLink* previous = nullptr;
+};
+
+struct Timer : TimerLink {
     // Called by advance(), once, when the deadline has passed; the timer is no longer armed then.
     void (*on_expired)(Timer&) = nullptr;
     uint64_t deadline_ns = 0;
@@ -24,8 +30,6 @@ struct Timer {
     Timer& operator=(const Timer&) = delete;
     ~Timer() { ASSERT(!is_armed()); }
 
-    Timer* next = nullptr;
-    Timer* previous = nullptr;
     uint8_t level = 0, slot = 0;  // where it hangs
 };
 
@@ -40,8 +44,8 @@ public:
     void arm(Timer& timer, uint64_t deadline_ns);
     // Nothing happens if it is not armed.
     void disarm(Timer& timer);
-    // Calls on_expired of every timer whose deadline is at or before now_ns, never of one whose
-    // deadline is later. Returns how many.
+    // Calls on_expired of every timer whose deadline has passed by a tick or more at now_ns, never
+    // of one whose deadline is later. Returns how many.
     uint32_t advance(uint64_t now_ns);
     // No timer expires before this time; never later than the first one's tick. UINT64_MAX: none.
     uint64_t next_ns() const;
@@ -53,12 +57,13 @@ private:
     static constexpr uint32_t slot_count = 1U << slot_bits;
 
     void hang(Timer& timer);
-    void unhang(Timer& timer);
     void cascade(uint32_t level);
+    uint32_t expire_slot();
+    uint64_t next_tick() const;
 
-    std::array<std::array<Timer, slot_count>, level_count> slots_;  // list heads
-    std::array<uint64_t, level_count> occupied_{};                  // a bit for each slot
-    uint64_t tick_;                                                 // everything before has run
+    std::array<std::array<TimerLink, slot_count>, level_count> slots_;  // list heads
+    std::array<uint64_t, level_count> occupied_{};                      // a bit for each slot
+    uint64_t tick_;                                                     // everything before has run
     uint32_t armed_count_ = 0;
 };
 

@@ -9,7 +9,9 @@ Cancel::Cancel() {
     list_.previous = &list_;
 }
 
-Cancel::~Cancel() { ASSERT(list_.next == &list_); }
+Cancel::~Cancel() {
+    ASSERT(list_.next == &list_);
+}
 
 void Cancel::cancel() {
     is_cancelled_ = true;

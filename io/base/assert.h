@@ -9,8 +9,8 @@ namespace penstock {
 
 }  // namespace penstock
 
-#define ASSERT(condition)                                                     \
-    do {                                                                      \
-        if (!(condition)) [[unlikely]]                                        \
-            ::penstock::assertion_failed(#condition, __FILE__, __LINE__);     \
+#define ASSERT(condition)                                                 \
+    do {                                                                  \
+        if (!(condition)) [[unlikely]]                                    \
+            ::penstock::assertion_failed(#condition, __FILE__, __LINE__); \
     } while (false)

@@ -62,7 +62,9 @@ uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_bytes) 
     return shifted ^ second;
 }
 
-uint64_t xxh64(Bytes bytes, uint64_t seed) { return XXH64(bytes.data(), bytes.size(), seed); }
+uint64_t xxh64(Bytes bytes, uint64_t seed) {
+    return XXH64(bytes.data(), bytes.size(), seed);
+}
 
 Digest128 xxh3_128(Bytes bytes, uint64_t seed) {
     const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);

@@ -44,7 +44,8 @@ void append_value(std::string& line, const LogField& field) {
 }
 
 std::string time_text() {
-    const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    const auto now =
+        std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
     const auto seconds = std::chrono::floor<std::chrono::seconds>(now);
     const std::time_t time = std::chrono::system_clock::to_time_t(seconds);
     return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(time), (now - seconds).count());

@@ -39,18 +39,30 @@ Errc errc_from_errno(int error_number) {
 
 const char* errc_name(Errc code) {
     switch (code) {
-        case Errc::not_found: return "not_found";
-        case Errc::exists: return "exists";
-        case Errc::invalid: return "invalid";
-        case Errc::condition_failed: return "condition_failed";
-        case Errc::too_large: return "too_large";
-        case Errc::not_implemented: return "not_implemented";
-        case Errc::corrupt: return "corrupt";
-        case Errc::io_error: return "io_error";
-        case Errc::full: return "full";
-        case Errc::unavailable: return "unavailable";
-        case Errc::timed_out: return "timed_out";
-        case Errc::closed: return "closed";
+        case Errc::not_found:
+            return "not_found";
+        case Errc::exists:
+            return "exists";
+        case Errc::invalid:
+            return "invalid";
+        case Errc::condition_failed:
+            return "condition_failed";
+        case Errc::too_large:
+            return "too_large";
+        case Errc::not_implemented:
+            return "not_implemented";
+        case Errc::corrupt:
+            return "corrupt";
+        case Errc::io_error:
+            return "io_error";
+        case Errc::full:
+            return "full";
+        case Errc::unavailable:
+            return "unavailable";
+        case Errc::timed_out:
+            return "timed_out";
+        case Errc::closed:
+            return "closed";
     }
     return "unknown";
 }

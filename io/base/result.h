@@ -62,15 +62,15 @@ Error error_from_errno(int error_number, const char* operation, const std::strin
 // TRY_STATUS(expression): the same for a Status. In a coroutine: CO_TRY, CO_TRY_STATUS (io/task.h).
 #define TRY(declaration, expression) \
     TRY_IMPL(PENSTOCK_CONCAT(try_result_, __COUNTER__), declaration, expression)
-#define TRY_IMPL(name, declaration, expression)                                      \
-    auto name = (expression);                                                        \
-    if (!name) [[unlikely]]                                                          \
-        return std::unexpected(std::move(name).error());                             \
+#define TRY_IMPL(name, declaration, expression)          \
+    auto name = (expression);                            \
+    if (!name) [[unlikely]]                              \
+        return std::unexpected(std::move(name).error()); \
     declaration = std::move(*name)
 
-#define TRY_STATUS(expression)                                         \
-    do {                                                               \
-        auto try_status_ = (expression);                               \
-        if (!try_status_) [[unlikely]]                                 \
-            return std::unexpected(std::move(try_status_).error());    \
+#define TRY_STATUS(expression)                                      \
+    do {                                                            \
+        auto try_status_ = (expression);                            \
+        if (!try_status_) [[unlikely]]                              \
+            return std::unexpected(std::move(try_status_).error()); \
     } while (false)

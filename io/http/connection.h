@@ -22,11 +22,11 @@ namespace penstock::io::http {
 
 struct Limits {
     HeadLimits head;
-    uint64_t head_timeout_ns = 10'000'000'000;     // for a whole head: 408
+    uint64_t head_timeout_ns = 10'000'000'000;      // for a whole head: 408
     uint64_t progress_timeout_ns = 30'000'000'000;  // for each piece of a body, both ways
     uint64_t idle_timeout_ns = 300'000'000'000;     // between requests
-    uint64_t drained_bytes_max = 1 << 20;  // of a body that the handler did not want
-    uint32_t connections_max = 16'384;     // for each core; above: 503 and close
+    uint64_t drained_bytes_max = 1 << 20;           // of a body that the handler did not want
+    uint32_t connections_max = 16'384;              // for each core; above: 503 and close
 };
 
 // One request, as a handler sees it. The head is valid until the handler's task is done.

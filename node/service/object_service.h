@@ -76,8 +76,7 @@ public:
     virtual io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                              Condition condition) = 0;
     virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
-                                                          CustomMetadata custom,
-                                                          bool replaces) = 0;
+                                                          CustomMetadata custom, bool replaces) = 0;
     virtual io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
                                             ListOptions options) = 0;
 

@@ -39,8 +39,9 @@ public:
 
     virtual ~Catalogue() = default;
 
-    // All changes and the log position they lead to, in one batch: all or nothing after a power cut.
-    // `count` is the number of entries after it, as the locator counts them; `sync`: survives one.
+    // All changes and the log position they lead to, in one batch: all or nothing after a power
+    // cut. `count` is the number of entries after it, as the locator counts them; `sync`: survives
+    // one.
     virtual Status apply(const std::vector<CatalogueChange>& changes, Lsn position, uint64_t count,
                          bool sync) = 0;
     // Of the last batch: 0 if there was none.
@@ -53,8 +54,7 @@ public:
     // Every entry, in order of bucket id and name.
     virtual Status scan(const std::function<void(const Entry&)>& visit) = 0;
     // Drops a destroyed bucket's names, calling `visit` for each before.
-    virtual Status drop_bucket(BucketId bucket,
-                               const std::function<void(const Entry&)>& visit) = 0;
+    virtual Status drop_bucket(BucketId bucket, const std::function<void(const Entry&)>& visit) = 0;
 };
 
 // LevelDB in `directory` of `disk`, all of whose I/O goes through `disk`. `corrupt` when what lies

@@ -27,8 +27,9 @@ struct ObjectName {
 
 constexpr size_t object_name_bytes_max = 4096;
 
-// `invalid` with a sentence, unless the name can be stored: 1 to 4,096 bytes, no NUL, no "." or ".."
-// as a component, not ending in '/', not beginning with "~/". Any other bytes are fine, UTF-8 or not.
+// `invalid` with a sentence, unless the name can be stored: 1 to 4,096 bytes, no NUL, no "." or
+// ".." as a component, not ending in '/', not beginning with "~/". Any other bytes are fine, UTF-8
+// or not.
 Status check_object_name(std::string_view object);
 // 1 to 64 of [A-Za-z0-9_.-], no "..", not beginning with '.'.
 Status check_bucket_name(std::string_view bucket);

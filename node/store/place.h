@@ -9,10 +9,11 @@ namespace penstock::node {
 
 // Records begin at multiples of 512 bytes (TAR blocks), and a segment has at most 256 MiB.
 struct Place {
-    uint32_t segment = 0;         // the segment's number, from 1; 0: no place
-    uint32_t offset_blocks = 0;   // of the record's first header, in blocks of 512 bytes
-    uint32_t record_blocks = 0;   // headers, content and padding
-    uint32_t display_version = 0; // AIStore's counter, saturating: an overwrite needs no read for it
+    uint32_t segment = 0;        // the segment's number, from 1; 0: no place
+    uint32_t offset_blocks = 0;  // of the record's first header, in blocks of 512 bytes
+    uint32_t record_blocks = 0;  // headers, content and padding
+    uint32_t display_version =
+        0;  // AIStore's counter, saturating: an overwrite needs no read for it
 
     uint64_t offset_bytes() const { return uint64_t{offset_blocks} * 512; }
     uint64_t record_bytes() const { return uint64_t{record_blocks} * 512; }

@@ -70,10 +70,10 @@ public:
 struct PutOptions {
     Condition condition;
     Durability durability = Durability::group;
-    ChecksumType checksum = ChecksumType::xxhash;    // to compute and keep
-    std::optional<ContentChecksum> expected;         // the client's own: `invalid` if it differs
+    ChecksumType checksum = ChecksumType::xxhash;  // to compute and keep
+    std::optional<ContentChecksum> expected;       // the client's own: `invalid` if it differs
     CustomMetadata custom;
-    std::unique_ptr<ContentObserver> observer;       // may be null
+    std::unique_ptr<ContentObserver> observer;  // may be null
     bool counts_versions = true;  // display_version of an overwrite is the last one's plus one
 };
 
@@ -90,9 +90,9 @@ struct OpenedObject {
 
 struct ListOptions {
     std::string prefix;
-    std::string after;           // exclusive lower bound; "" from the beginning
-    uint32_t limit = 10'000;     // names in a page
-    bool is_recursive = true;    // false: names up to the next '/' behind the prefix, once each
+    std::string after;              // exclusive lower bound; "" from the beginning
+    uint32_t limit = 10'000;        // names in a page
+    bool is_recursive = true;       // false: names up to the next '/' behind the prefix, once each
     bool wants_attributes = false;  // checksum, version, custom: costs a read for each object
 };
 
@@ -121,12 +121,12 @@ struct StoreUsage {
     uint64_t object_bytes = 0;  // of content
     uint64_t disk_bytes = 0;    // that our files occupy
     io::DiskSpace space;
-    uint64_t corruptions = 0;   // bytes that failed their check since the start
+    uint64_t corruptions = 0;  // bytes that failed their check since the start
 };
 
 struct StoreOptions {
-    uint64_t segment_bytes = 0;   // 0: clamp(capacity / 64, 4 MiB, 256 MiB)
-    uint64_t reserve_bytes = 0;   // 0: clamp(capacity / 50, 4 MiB, 1 GiB)
+    uint64_t segment_bytes = 0;                   // 0: clamp(capacity / 64, 4 MiB, 256 MiB)
+    uint64_t reserve_bytes = 0;                   // 0: clamp(capacity / 50, 4 MiB, 1 GiB)
     uint32_t small_object_bytes_max = 128 << 10;  // up to this an object lies in the log
     uint64_t catalogue_cache_bytes = 32 << 20;
     uint64_t map_version = 1;
@@ -159,20 +159,20 @@ public:
     virtual io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectName name, io::Body body,
                                                    PutOptions options) = 0;
     // `not_found`, or `corrupt`/`io_error` for a name that exists but cannot be read whole.
-    virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name,
-                                               ReadRange range) = 0;
+    virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name, ReadRange range) = 0;
     virtual io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) = 0;
     // The attachment of exactly this version; `not_found` if it has none or is no longer current.
     virtual io::Task<Result<std::vector<std::byte>>> attachment(uint32_t core, ObjectName name,
                                                                 Version version) = 0;
-    virtual io::Task<Result<Version>> remove(uint32_t core, ObjectName name,
-                                             Condition condition, Durability durability) = 0;
+    virtual io::Task<Result<Version>> remove(uint32_t core, ObjectName name, Condition condition,
+                                             Durability durability) = 0;
     // A new record with the same content; the version moves on, the display version does not.
     virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectName name,
                                                           CustomMetadata custom, bool replaces,
                                                           Durability durability) = 0;
     // In byte order of names. Sees every change acknowledged before the call.
-    virtual io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket, ListOptions options) = 0;
+    virtual io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket,
+                                            ListOptions options) = 0;
 
     // The metadata says that this bucket is gone: its names vanish at once, however many there
     // are, and its bytes go with compaction.

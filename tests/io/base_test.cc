@@ -1,4 +1,5 @@
-// The words that all others use: checksums against published values, hexadecimal, errors, log lines.
+// The words that all others use: checksums against published values, hexadecimal, errors, log
+// lines.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -37,7 +38,9 @@ TEST(Checksum, HrwScoreMatchesTheContract) {
     EXPECT_EQ(hrw_score(4573842, 0), 5026071747115404967u);
 }
 
-TEST(Checksum, Xxh64MatchesItsReference) { EXPECT_EQ(xxh64({}), 0xEF46DB3751D8E999u); }
+TEST(Checksum, Xxh64MatchesItsReference) {
+    EXPECT_EQ(xxh64({}), 0xEF46DB3751D8E999u);
+}
 
 TEST(Bytes, HexGoesBothWays) {
     EXPECT_EQ(hex_from_bytes(as_bytes("\x01\xfe")), "01fe");
@@ -90,8 +93,10 @@ TEST(Log, LinesAreJsonWithNothingUnescaped) {
     const Log log(LogLevel::info, true, [&](std::string_view line) { written += line; });
     log.debug("not this");
     log.info("a \"quoted\"\nline", {{"bytes", uint64_t{7}}, {"name", std::string_view("x\\y")}});
-    EXPECT_THAT(written, testing::EndsWith(
-        R"("level":"info","message":"a \"quoted\"\u000aline","bytes":7,"name":"x\\y"})" "\n"));
+    EXPECT_THAT(written,
+                testing::EndsWith(
+                    R"("level":"info","message":"a \"quoted\"\u000aline","bytes":7,"name":"x\\y"})"
+                    "\n"));
 }
 
 }  // namespace

@@ -1,0 +1,188 @@
+#include "io/socket.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace penstock::io {
+namespace {
+
+// Up to this a body is copied behind its head and both go out in one call: the copy costs less
+// than a second call, or the two packets that it would make.
+constexpr uint32_t joined_bytes_max = 16 << 10;
+
+// How long accepting pauses when descriptors have run out.
+constexpr uint64_t accept_retry_ns = 100'000'000;
+
+constexpr uint32_t backlog_max = 4096;
+
+}  // namespace
+
+Socket::Socket(Socket&& other) noexcept
+    : reactor_(other.reactor_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+Socket& Socket::operator=(Socket&& other) noexcept {
+    if (this != &other) {
+        if (is_open()) reactor_->kernel().close(descriptor_);
+        reactor_ = other.reactor_;
+        descriptor_ = std::exchange(other.descriptor_, -1);
+    }
+    return *this;
+}
+
+Socket::~Socket() {
+    if (is_open()) reactor_->kernel().close(descriptor_);
+}
+
+Task<Result<Socket>> Socket::connect(Reactor& reactor, Address address, Until until) {
+    const int32_t descriptor = reactor.kernel().open_connection(address);
+    if (descriptor < 0) co_return fail(error_from_errno(-descriptor, "connect", address.text));
+    Socket socket(reactor, descriptor);
+    const int32_t result = co_await reactor.connect(descriptor, until);
+    if (result < 0) co_return fail(error_from_errno(-result, "connect", address.text));
+    co_return socket;
+}
+
+Task<Result<uint32_t>> Socket::receive(MutableBytes buffer, Until until) {
+    const int32_t result = co_await reactor_->receive(descriptor_, buffer, until);
+    if (result < 0) co_return fail(error_from_errno(-result, "receive", "socket"));
+    co_return static_cast<uint32_t>(result);
+}
+
+Task<Status> Socket::receive_exactly(MutableBytes buffer, Until until) {
+    const int32_t result = co_await reactor_->receive_all(descriptor_, buffer, until);
+    if (result < 0) co_return fail(error_from_errno(-result, "receive", "socket"));
+    if (static_cast<size_t>(result) < buffer.size()) {
+        co_return fail(Errc::closed, "receive socket: the peer ended early");
+    }
+    co_return Status();
+}
+
+Task<Status> Socket::send(Bytes bytes, Until until) {
+    const int32_t result = co_await reactor_->send(descriptor_, bytes, until);
+    if (result < 0) co_return fail(error_from_errno(-result, "send", "socket"));
+    ASSERT(static_cast<size_t>(result) == bytes.size());
+    co_return Status();
+}
+
+Task<Status> Socket::send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel) {
+    if (body.is_chunk()) {
+        Chunk& chunk = body.chunk();
+        if (chunk.is_empty())
+            co_return co_await send(head, reactor_->within_ns(progress_ns, cancel));
+        if (chunk.begin >= head.size()) {
+            chunk.begin -= static_cast<uint32_t>(head.size());
+            chunk.size += static_cast<uint32_t>(head.size());
+            std::memcpy(chunk.buffer.data() + chunk.begin, head.data(), head.size());
+            co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
+        }
+        if (chunk.begin + chunk.size + head.size() <= chunk.buffer.size() &&
+            chunk.size <= joined_bytes_max) {
+            std::byte* start = chunk.buffer.data();
+            std::memmove(start + head.size(), start + chunk.begin, chunk.size);
+            std::memcpy(start, head.data(), head.size());
+            chunk.begin = 0;
+            chunk.size += static_cast<uint32_t>(head.size());
+            co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
+        }
+        const int32_t sent = reactor_->kernel().try_send(descriptor_, head, true);
+        const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;
+        if (done < head.size()) {
+            CO_TRY_STATUS(
+                co_await send(head.subspan(done), reactor_->within_ns(progress_ns, cancel)));
+        }
+        co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
+    }
+
+    // The head waits in the socket for the first chunk.
+    const int32_t sent = reactor_->kernel().try_send(descriptor_, head, true);
+    const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;
+    if (done < head.size()) {
+        CO_TRY_STATUS(co_await send(head.subspan(done), reactor_->within_ns(progress_ns, cancel)));
+    }
+    std::optional<uint64_t> promised = body.size_bytes();
+    for (;;) {
+        CO_TRY(const Chunk chunk, co_await body.source().next());
+        if (chunk.is_empty()) break;
+        if (promised) {
+            if (*promised < chunk.size)
+                co_return fail(Errc::corrupt, "body is longer than it said");
+            *promised -= chunk.size;
+        }
+        CO_TRY_STATUS(co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel)));
+    }
+    if (promised && *promised != 0) co_return fail(Errc::corrupt, "body ended early");
+    co_return Status();
+}
+
+void Socket::shutdown() {
+    if (is_open()) reactor_->kernel().shutdown(descriptor_);
+}
+
+int Socket::release() {
+    return std::exchange(descriptor_, -1);
+}
+
+Result<std::unique_ptr<Listener>> Listener::open(Reactor& reactor, const Address& address,
+                                                 std::function<void(int)> on_connection) {
+    const int32_t descriptor = reactor.kernel().listen(address, backlog_max);
+    if (descriptor < 0) return fail(error_from_errno(-descriptor, "listen", address.text));
+    return adopt(reactor, descriptor, std::move(on_connection));
+}
+
+std::unique_ptr<Listener> Listener::adopt(Reactor& reactor, int descriptor,
+                                          std::function<void(int)> on_connection) {
+    std::unique_ptr<Listener> listener(new Listener(reactor, descriptor, std::move(on_connection)));
+    listener->start_accepting();
+    return listener;
+}
+
+Listener::Listener(Reactor& reactor, int descriptor, std::function<void(int)> on_connection)
+    : reactor_(reactor),
+      descriptor_(descriptor),
+      address_(reactor.kernel().local_address(descriptor)),
+      on_connection_(std::move(on_connection)),
+      is_ended_(reactor) {
+    accept_.owner = this;
+    accept_.kind = OperationKind::accept;
+    accept_.descriptor = descriptor;
+    accept_.on_done = [](Operation& operation) {
+        static_cast<Accept&>(operation).owner->on_accepted();
+    };
+    retry_.owner = this;
+    retry_.on_expired = [](Timer& timer) {
+        static_cast<RetryTimer&>(timer).owner->start_accepting();
+    };
+}
+
+Listener::~Listener() {
+    ASSERT(is_stopping_ && !accept_.is_pending);
+    reactor_.kernel().close(descriptor_);
+}
+
+void Listener::start_accepting() {
+    is_ended_.reset();
+    reactor_.kernel().start(accept_);
+}
+
+void Listener::on_accepted() {
+    if (accept_.result >= 0) {
+        if (is_stopping_) {
+            reactor_.kernel().close(accept_.result);
+        } else {
+            on_connection_(accept_.result);
+        }
+    }
+    if (accept_.is_pending) return;
+    is_ended_.set();
+    if (!is_stopping_) reactor_.arm(retry_, reactor_.now_ns() + accept_retry_ns);
+}
+
+Task<void> Listener::stop() {
+    is_stopping_ = true;
+    reactor_.disarm(retry_);
+    reactor_.kernel().cancel(accept_);
+    if (accept_.is_pending) co_await is_ended_.wait();
+}
+
+}  // namespace penstock::io
