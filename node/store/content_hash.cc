@@ -14,12 +14,16 @@ namespace {
 
 const EVP_MD* digest_of_type(ChecksumType type) {
     switch (type) {
-        case ChecksumType::md5: return EVP_md5();
-        case ChecksumType::sha256: return EVP_sha256();
-        case ChecksumType::sha512: return EVP_sha512();
+        case ChecksumType::md5:
+            return EVP_md5();
+        case ChecksumType::sha256:
+            return EVP_sha256();
+        case ChecksumType::sha512:
+            return EVP_sha512();
         case ChecksumType::none:
         case ChecksumType::xxhash:
-        case ChecksumType::crc32c: return nullptr;
+        case ChecksumType::crc32c:
+            return nullptr;
     }
     return nullptr;
 }
@@ -61,9 +65,14 @@ ContentHash& ContentHash::operator=(ContentHash&&) noexcept = default;
 void ContentHash::add(Bytes bytes) {
     if (bytes.empty()) return;
     switch (state_->type) {
-        case ChecksumType::none: return;
-        case ChecksumType::crc32c: state_->crc = crc32c(bytes, state_->crc); return;
-        case ChecksumType::xxhash: XXH64_update(&state_->xxhash, bytes.data(), bytes.size()); return;
+        case ChecksumType::none:
+            return;
+        case ChecksumType::crc32c:
+            state_->crc = crc32c(bytes, state_->crc);
+            return;
+        case ChecksumType::xxhash:
+            XXH64_update(&state_->xxhash, bytes.data(), bytes.size());
+            return;
         case ChecksumType::md5:
         case ChecksumType::sha256:
         case ChecksumType::sha512:
@@ -76,7 +85,8 @@ ContentChecksum ContentHash::finish() {
     ContentChecksum checksum;
     checksum.type = state_->type;
     if (state_->type == ChecksumType::crc32c) put_big_endian(checksum, state_->crc);
-    if (state_->type == ChecksumType::xxhash) put_big_endian(checksum, XXH64_digest(&state_->xxhash));
+    if (state_->type == ChecksumType::xxhash)
+        put_big_endian(checksum, XXH64_digest(&state_->xxhash));
     if (state_->context != nullptr) {
         unsigned int size = 0;
         ASSERT(EVP_DigestFinal_ex(state_->context,

@@ -27,7 +27,10 @@ class ExtentSource final : public io::Source {
 public:
     ExtentSource(Reader& reader, const StoreCore& core, std::vector<OpenExtent> extents,
                  uint64_t size)
-        : reader_(reader), core_(core), extents_(std::move(extents)), to_read_(size),
+        : reader_(reader),
+          core_(core),
+          extents_(std::move(extents)),
+          to_read_(size),
           to_give_(size) {}
 
     void read_through(std::shared_ptr<io::File> direct) { direct_ = std::move(direct); }
@@ -50,8 +53,7 @@ private:
     void start_read() {
         OpenExtent& extent = extents_[index_];
         const uint64_t stop = round_down(extent.offset, read_bytes) + read_bytes;
-        const auto size =
-            static_cast<uint32_t>(std::min(extent.size, stop - extent.offset));
+        const auto size = static_cast<uint32_t>(std::min(extent.size, stop - extent.offset));
         ahead_ = std::make_shared<Ahead>(*core_.reactor);
         io::start_detached(read(reader_, ahead_, extent.file, direct_, extent.id,
                                 extent.content_bytes, extent.offset, size));
@@ -63,11 +65,15 @@ private:
 
     static io::Task<void> read(Reader& reader, std::shared_ptr<Ahead> ahead,
                                std::shared_ptr<OpenFile> file, std::shared_ptr<io::File> direct,
-                               FileId id, uint64_t content_bytes, uint64_t offset,
-                               uint32_t size) {
+                               FileId id, uint64_t content_bytes, uint64_t offset, uint32_t size) {
+        Result<io::Gate::Pass> pass = reader.gate().enter();
+        if (!pass) {
+            ahead->result = std::unexpected(pass.error());
+            ahead->done.set();
+            co_return;
+        }
         io::File& through = direct != nullptr ? *direct : *file->file;
-        ahead->result =
-            co_await reader.read_blocks(file, through, id, content_bytes, offset, size);
+        ahead->result = co_await reader.read_blocks(file, through, id, content_bytes, offset, size);
         ahead->done.set();
     }
 
@@ -98,8 +104,8 @@ io::Task<Result<std::unique_ptr<io::Source>>> make_extent_source(Reader& reader,
     std::shared_ptr<io::File> direct;
     const bool may_bypass = extents.size() == 1 && size > bypass_bytes_min;
     if (may_bypass && !is_resident(core, extents[0])) {
-        Result<std::unique_ptr<io::File>> opened = co_await core.disk->open(
-            object_file_path(extents[0].id), io::OpenMode::read_direct);
+        Result<std::unique_ptr<io::File>> opened =
+            co_await core.disk->open(object_file_path(extents[0].id), io::OpenMode::read_direct);
         // A file system that cannot is read through its cache.
         if (opened) direct = std::move(*opened);
     }

@@ -38,9 +38,8 @@ io::Task<Result<std::shared_ptr<OpenFile>>> FileCache::open(FileId key, std::str
 
 void FileCache::make_room() {
     if (files_.size() < files_max_) return;
-    const auto oldest = std::ranges::min_element(files_, {}, [](const auto& entry) {
-        return entry.second->last_use;
-    });
+    const auto oldest = std::ranges::min_element(
+        files_, {}, [](const auto& entry) { return entry.second->last_use; });
     files_.erase(oldest);
 }
 

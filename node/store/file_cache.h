@@ -33,6 +33,7 @@ public:
     io::Task<Result<std::shared_ptr<OpenFile>>> open_segment(uint32_t number);
     io::Task<Result<std::shared_ptr<OpenFile>>> open_object(FileId id);
     void drop(const FileId& id) { files_.erase(id); }
+    void clear() { files_.clear(); }
     size_t count() const { return files_.size(); }
 
 private:

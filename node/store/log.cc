@@ -9,8 +9,9 @@ namespace penstock::node {
 namespace {
 
 constexpr uint32_t page_bytes = 4096;  // what the device and the page cache write at once
-// Kept back in each segment for the mark behind its last record.
-constexpr uint32_t mark_bytes = block_bytes;
+// Kept back in each segment for the marks behind its last record: an orderly stop fills a page
+// with them, so that what is written after the next start shares no page with older records.
+constexpr uint32_t mark_bytes = page_bytes;
 constexpr int move_attempts_max = 2;
 
 }  // namespace
@@ -75,7 +76,7 @@ struct RecordLog::Active {
         const uint64_t kept = end + end_of_archive_bytes + mark_bytes;
         return bytes > kept ? bytes - kept : 0;
     }
-    bool has_room_for_mark() const { return end + end_of_archive_bytes + mark_bytes <= bytes; }
+    bool has_room_for(uint32_t more) const { return end + end_of_archive_bytes + more <= bytes; }
     Lsn lsn(uint64_t at) const { return lsn_at(number, static_cast<uint32_t>(at / block_bytes)); }
 };
 
@@ -104,7 +105,9 @@ RecordLog::RecordLog(io::Disk& disk, io::BufferPool& buffers, Space& space,
     spare_done_.set();
 }
 
-RecordLog::~RecordLog() { ASSERT(is_stopped_ || !is_started_); }
+RecordLog::~RecordLog() {
+    ASSERT(is_stopped_ || !is_started_);
+}
 
 // -------------------------------------------------------------------------------------------------
 // Writers
@@ -113,8 +116,8 @@ io::Task<Result<Prepared>> RecordLog::prepare(RecordDraft draft, Durability dura
                                               bool is_privileged) {
     ASSERT(reactor_.is_current_thread());
     CO_TRY(const io::Gate::Pass pass, gate_.enter());
-    const uint64_t room_max = options_.segment_bytes - block_bytes - mark_bytes -
-                              end_of_archive_bytes;
+    const uint64_t room_max =
+        options_.segment_bytes - block_bytes - mark_bytes - end_of_archive_bytes;
     if (record_bytes(draft) > room_max) {
         co_return fail(Errc::too_large, "a record is larger than a segment");
     }
@@ -153,40 +156,37 @@ io::Task<Status> RecordLog::start(LogStart start, std::vector<TailRecord> tail) 
     written_end_ = start.end;
     stamped_durable_ = start.is_open ? start.end : 0;
     is_small_segment_next_ = !start.is_open;
-
-    auto group = std::make_unique<Group>();
-    uint64_t bytes = 0;
-    for (const TailRecord& record : tail) bytes += record.bytes.size();
-    ASSERT(bytes <= io::BufferPool::size_max);
-    if (bytes > 0) group->buffer = buffers_.take(static_cast<uint32_t>(bytes));
-    for (const TailRecord& record : tail) {
-        std::memcpy(group->buffer.data() + group->bytes, record.bytes.data(),
-                    record.bytes.size());
-        group->entries.push_back({group->bytes, static_cast<uint32_t>(record.bytes.size()),
-                                  record.head.digest, record.head.version, record.place, nullptr});
-        group->bytes += static_cast<uint32_t>(record.bytes.size());
-    }
-    group->end = start.end;
+    stats_.segment_bytes = start.all_segments_bytes;
 
     if (start.is_open) {
-        // These records are durable; they are kept because they share the page written next.
-        durable_ = start.end;
         const uint32_t number = segment_of(start.end);
         CO_TRY(std::unique_ptr<io::File> file,
                co_await disk_.open(segment_path(number), io::OpenMode::write));
-        active_ = std::make_unique<Active>(number, start.segment_bytes,
-                                           uint64_t{block_of(start.end)} * block_bytes,
-                                           std::move(file));
-        last_durable_ = std::move(group);
+        active_ =
+            std::make_unique<Active>(number, start.segment_bytes,
+                                     uint64_t{block_of(start.end)} * block_bytes, std::move(file));
     } else if (!tail.empty()) {
         std::vector<std::unique_ptr<Group>> groups;
-        groups.push_back(std::move(group));
+        for (const TailRecord& record : tail) adopt_tail(groups, record);
         CO_TRY_STATUS(co_await move_groups(groups, durable_));
         last_durable_ = std::move(groups.back());
     }
     is_started_ = true;
     io::start_detached(run());
     co_return Status();
+}
+
+void RecordLog::adopt_tail(std::vector<std::unique_ptr<Group>>& groups, const TailRecord& record) {
+    const auto bytes = static_cast<uint32_t>(record.bytes.size());
+    if (groups.empty() || groups.back()->bytes + bytes > groups.back()->buffer.size()) {
+        groups.push_back(std::make_unique<Group>());
+        groups.back()->buffer = buffers_.take(std::max(bytes, options_.group_bytes_max));
+    }
+    Group& group = *groups.back();
+    std::memcpy(group.buffer.data() + group.bytes, record.bytes.data(), bytes);
+    group.entries.push_back(
+        {group.bytes, bytes, record.head.digest, record.head.version, record.place, nullptr});
+    group.bytes += bytes;
 }
 
 void RecordLog::make_ready() {
@@ -221,7 +221,7 @@ io::Task<void> RecordLog::run() {
             if (!is_broken_ && !undurable_.empty()) start_flush();
         } else if (wants_mark_) {
             wants_mark_ = false;
-            co_await commit_mark(0);
+            co_await commit_marks(1, 0);
         } else if (is_stopping_) {
             break;
         } else {
@@ -241,8 +241,10 @@ io::Task<void> RecordLog::close_log() {
     // of them fails, the next start finds an unclosed log, which is nothing worse than slower.
     if (!undurable_.empty()) start_flush();
     co_await flush_done_.wait();
-    if (is_broken_ || !active_->has_room_for_mark()) co_return;
-    co_await commit_mark(record_is_closing);
+    const uint64_t end = active_ == nullptr ? 0 : active_->end;
+    const auto count = static_cast<uint32_t>((page_bytes - end % page_bytes) / block_bytes);
+    if (is_broken_ || active_ == nullptr || !active_->has_room_for(count * block_bytes)) co_return;
+    co_await commit_marks(count, record_is_closing);
     start_flush();
     co_await flush_done_.wait();
 }
@@ -258,8 +260,8 @@ io::Task<void> RecordLog::commit_next() {
     co_await write_newest();
 }
 
-io::Task<void> RecordLog::commit_mark(uint8_t flags) {
-    if (active_ == nullptr || active_->end == 0 || !active_->has_room_for_mark()) {
+io::Task<void> RecordLog::commit_marks(uint32_t count, uint8_t flags) {
+    if (active_ == nullptr || active_->end == 0 || !active_->has_room_for(count * block_bytes)) {
         stamped_durable_ = durable_;  // the next segment's header will say it
         co_return;
     }
@@ -267,10 +269,10 @@ io::Task<void> RecordLog::commit_mark(uint8_t flags) {
     mark.kind = RecordKind::mark;
     mark.flags = flags;
     auto group = std::make_unique<Group>();
-    group->buffer = buffers_.take(block_bytes);
+    group->buffer = buffers_.take(count * block_bytes);
     group->offset = active_->end;
     group->is_mark = true;
-    add_record(*group, mark, nullptr);
+    for (uint32_t index = 0; index < count; ++index) add_record(*group, mark, nullptr);
     active_->end += group->bytes;
     undurable_.push_back(std::move(group));
     co_await write_newest();
@@ -401,6 +403,7 @@ void RecordLog::add_segment_header(Group& group, Lsn previous_end) {
     build_record(header, stamp, group.buffer.bytes().first(block_bytes));
     group.bytes = block_bytes;
     group.end = active_->lsn(block_bytes);
+    last_digest_ = {};
 }
 
 void RecordLog::hold_back_first_block(Group& group, uint32_t offset, uint32_t phase) {
@@ -475,8 +478,9 @@ void RecordLog::pulse_durable() {
 void RecordLog::give_up_segment(const Error& error) {
     is_broken_ = true;
     stats_.failures += 1;
-    log_.error("a segment of the log failed and is given up",
-               {{"segment", uint64_t{active_->number}}, {"error", std::string_view(error.context)}});
+    log_.error(
+        "a segment of the log failed and is given up",
+        {{"segment", uint64_t{active_->number}}, {"error", std::string_view(error.context)}});
 }
 
 // Those who do not wait for the device are told once their records can be read.
@@ -718,6 +722,7 @@ io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint6
         if (status) {
             spare_ = number;
             spare_bytes_ = bytes;
+            stats_.segment_bytes += bytes;
             is_small_segment_next_ = false;
         }
     }
@@ -744,8 +749,8 @@ io::Task<void> RecordLog::watch_idle(io::Gate::Pass) {
         if (result != 0) break;
         const uint64_t now_ns = reactor_.now_ns();
         const bool is_idle = now_ns - last_write_ns_ >= options_.idle_mark_ns;
-        const bool is_late = undurable_bytes_ > 0 &&
-                             now_ns - undurable_since_ns_ > options_.undurable_ns_max;
+        const bool is_late =
+            undurable_bytes_ > 0 && now_ns - undurable_since_ns_ > options_.undurable_ns_max;
         if (!is_idle && !is_late) continue;
         if (undurable_bytes_ > 0) {
             wants_flush_ = true;

@@ -48,8 +48,9 @@ struct LogStart {
     Lsn end = 0;                 // every valid record lies below; 0: there is no log yet
     bool is_open = false;        // the segment of `end` was closed in order and may be written on
     uint64_t segment_bytes = 0;  // of that segment
-    uint32_t next_segment = 1;   // no file has this number or a higher one, or ever had
-    Digest128 last_digest;       // of the last record
+    uint64_t all_segments_bytes = 0;
+    uint32_t next_segment = 1;  // no file has this number or a higher one, or ever had
+    Digest128 last_digest;      // of the last record
 };
 
 // A whole record that is not known to be durable, to be logged again.
@@ -69,7 +70,8 @@ struct LogStats {
     uint64_t bytes = 0;
     uint64_t groups = 0;
     uint64_t syncs = 0;
-    uint64_t failures = 0;  // segments given up after an error
+    uint64_t failures = 0;       // segments given up after an error
+    uint64_t segment_bytes = 0;  // of the files that are there
 };
 
 class RecordLog {
@@ -96,6 +98,9 @@ public:
 
     // Everything prepared so far is durable.
     io::Task<Status> sync();
+    // Somebody was told of a record and has not gone on yet: until then what he publishes is
+    // missing among what durable() promises.
+    bool has_told() const { return told_count_ > 0; }
     // Everything below is on the device.
     Lsn durable() const { return durable_; }
     // Everything prepared lies below.
@@ -117,7 +122,8 @@ private:
     io::Task<void> run();
     io::Task<void> close_log();
     io::Task<void> commit_next();
-    io::Task<void> commit_mark(uint8_t flags);
+    io::Task<void> commit_marks(uint32_t count, uint8_t flags);
+    void adopt_tail(std::vector<std::unique_ptr<Group>>& groups, const TailRecord& record);
     io::Task<void> write_newest();
     io::Task<Status> make_room(uint32_t bytes, bool is_privileged);
     void refuse_waiting(const Error& error, bool also_privileged);
@@ -163,13 +169,13 @@ private:
     OnMoved on_moved_;
     const Log& log_;
 
-    io::Gate gate_;             // writers
-    io::Gate background_;       // spares and the idle watch
+    io::Gate gate_;        // writers
+    io::Gate background_;  // spares and the idle watch
     io::Cancel cancel_;
-    io::Event work_;            // something for run() to do
-    io::Event flush_done_;      // set while no flush is in flight
-    io::Event durable_moved_;   // pulsed when a flush ended, well or not
-    io::Event spare_done_;      // set while no spare is being created
+    io::Event work_;           // something for run() to do
+    io::Event flush_done_;     // set while no flush is in flight
+    io::Event durable_moved_;  // pulsed when a flush ended, well or not
+    io::Event spare_done_;     // set while no spare is being created
     io::Event ended_;
     bool is_started_ = false;
     bool is_stopping_ = false;
@@ -177,17 +183,17 @@ private:
     bool has_written_ = false;
 
     std::deque<Waiter*> waiting_;
-    uint64_t told_count_ = 0;  // writers that are done but have not gone on yet
+    uint64_t told_count_ = 0;         // writers that are done but have not gone on yet
     std::unique_ptr<Active> active_;  // null: the next group needs a new segment
     std::deque<std::unique_ptr<Group>> undurable_;  // written, or being written, in order
     std::unique_ptr<Group> last_durable_;           // may share a page with the undurable ones
-    uint64_t undurable_bytes_ = 0;   // that somebody is to be told about or may read
+    uint64_t undurable_bytes_ = 0;                  // that somebody is to be told about or may read
     uint64_t undurable_since_ns_ = 0;
     Lsn written_end_ = 0;
     Lsn durable_ = 0;
     Lsn stamped_durable_ = 0;  // the highest durable mark in the log
     Digest128 last_digest_;
-    bool is_broken_ = false;     // the active segment failed
+    bool is_broken_ = false;  // the active segment failed
     bool wants_flush_ = false;
     bool wants_mark_ = false;
     bool is_idle_armed_ = false;

@@ -18,15 +18,17 @@ Lsn lsn_of(const SegmentBytes& segment, uint64_t offset) {
     return lsn_at(segment.number(), static_cast<uint32_t>(offset / block_bytes));
 }
 
-uint64_t offset_of(Lsn lsn) { return uint64_t{block_of(lsn)} * block_bytes; }
+uint64_t offset_of(Lsn lsn) {
+    return uint64_t{block_of(lsn)} * block_bytes;
+}
 
 // A record's first block at `offset`, if it is good and belongs there.
 Result<BlockState> read_head(SegmentBytes& segment, uint64_t offset, RecordHead& head) {
     TRY(const Bytes block, segment.view(offset, block_bytes));
     const BlockState state = parse_first_block(block, head);
     if (state != BlockState::valid) return state;
-    const bool is_here = head.lsn == lsn_of(segment, offset) &&
-                         offset + head.record_bytes() <= segment.size_bytes();
+    const bool is_here =
+        head.lsn == lsn_of(segment, offset) && offset + head.record_bytes() <= segment.size_bytes();
     return is_here ? BlockState::valid : BlockState::damaged;
 }
 
@@ -120,8 +122,7 @@ private:
         result_.durable = std::max(result_.durable, head.durable);
         offset_ += head.record_bytes();
         good_end_ = offset_;
-        is_last_closing_ =
-            head.kind == RecordKind::mark && (head.flags & record_is_closing) != 0;
+        is_last_closing_ = head.kind == RecordKind::mark && (head.flags & record_is_closing) != 0;
         return Status();
     }
 
@@ -135,9 +136,9 @@ private:
             }
             end = std::max(end, spot.end);
         }
-        result_.end = std::max(lsn_of(segment_, std::min(end, segment_.size_bytes())),
-                               segment_of(result_.durable) == segment_.number() ? result_.durable
-                                                                                : Lsn{0});
+        result_.end =
+            std::max(lsn_of(segment_, std::min(end, segment_.size_bytes())),
+                     segment_of(result_.durable) == segment_.number() ? result_.durable : Lsn{0});
         result_.is_closed =
             is_last_closing_ && !has_debris_ && result_.end == lsn_of(segment_, good_end_);
         return result_;

@@ -64,8 +64,7 @@ io::Task<Status> DirectorySync::sync() {
 
 io::Task<Status> ObjectFileWriter::open(std::optional<uint64_t> content_bytes) {
     const std::string path = object_file_path(id_);
-    Result<std::unique_ptr<io::File>> file =
-        co_await disk_.open(path, io::OpenMode::create_direct);
+    Result<std::unique_ptr<io::File>> file = co_await disk_.open(path, io::OpenMode::create_direct);
     // Not every file system can write past the page cache.
     if (!file && file.error().code == Errc::invalid) {
         file = co_await disk_.open(path, io::OpenMode::create);
@@ -75,9 +74,9 @@ io::Task<Status> ObjectFileWriter::open(std::optional<uint64_t> content_bytes) {
     if (content_bytes) {
         const uint64_t table_bytes = 4 * checked_block_count(*content_bytes);
         // Asked for so that a full disk says so now; a file system without it says so later.
-        const Status allocated = co_await file_->allocate(
-            round_up(*content_bytes, io::direct_alignment) +
-            round_up(table_bytes, io::direct_alignment));
+        const Status allocated =
+            co_await file_->allocate(round_up(*content_bytes, io::direct_alignment) +
+                                     round_up(table_bytes, io::direct_alignment));
         if (!allocated && allocated.error().code == Errc::full) co_return allocated;
     }
     co_return Status();
@@ -142,8 +141,8 @@ io::Task<Status> ObjectFileWriter::finish(Bytes attachment, Attributes& attribut
         extent.blocks.clear();
     }
     if (!attachment.empty()) {
-        attributes.stored_attachment = StoredAttachment{
-            id_, written_bytes_ + buffered_bytes_, attachment.size(), crc32c(attachment)};
+        attributes.stored_attachment = StoredAttachment{id_, written_bytes_ + buffered_bytes_,
+                                                        attachment.size(), crc32c(attachment)};
         CO_TRY_STATUS(co_await append_raw(attachment));
         CO_TRY_STATUS(co_await pad());
     }

@@ -53,7 +53,10 @@ private:
 class ObjectFileWriter {
 public:
     ObjectFileWriter(io::Disk& disk, io::BufferPool& buffers, FileId id)
-        : disk_(disk), buffers_(buffers), id_(id), slots_(disk.reactor(), writes_max),
+        : disk_(disk),
+          buffers_(buffers),
+          id_(id),
+          slots_(disk.reactor(), writes_max),
           gate_(disk.reactor()) {}
 
     // `content_bytes`, where it is known, is allocated at once: `full` comes early.

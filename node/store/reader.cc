@@ -199,8 +199,8 @@ io::Task<Result<std::shared_ptr<OpenFile>>> Reader::open_extent(const Extent& ex
 io::Task<Result<io::Chunk>> Reader::read_short(const OpenExtent& extent) {
     const uint64_t last = extent.offset + extent.size - 1;
     bool is_verified = true;
-    for (uint64_t block = extent.offset / checked_block_bytes;
-         block <= last / checked_block_bytes; ++block) {
+    for (uint64_t block = extent.offset / checked_block_bytes; block <= last / checked_block_bytes;
+         ++block) {
         is_verified = is_verified && extent.file->verified.is_marked(block);
     }
     if (is_verified) {
@@ -211,21 +211,18 @@ io::Task<Result<io::Chunk>> Reader::read_short(const OpenExtent& extent) {
             co_return chunk;
         }
     }
-    co_return co_await read_blocks(extent.file, *extent.file->file, extent.id,
-                                   extent.content_bytes, extent.offset,
-                                   static_cast<uint32_t>(extent.size));
+    co_return co_await read_blocks(extent.file, *extent.file->file, extent.id, extent.content_bytes,
+                                   extent.offset, static_cast<uint32_t>(extent.size));
 }
 
 io::Task<Result<io::Chunk>> Reader::read_blocks(std::shared_ptr<OpenFile> file, io::File& through,
-                                                FileId id, uint64_t content_bytes,
-                                                uint64_t offset, uint32_t size) {
+                                                FileId id, uint64_t content_bytes, uint64_t offset,
+                                                uint32_t size) {
     ASSERT(size > 0 && offset + size <= content_bytes);
     const uint64_t begin = round_down(offset, checked_block_bytes);
-    const uint64_t end =
-        std::min(round_up(offset + size, checked_block_bytes), content_bytes);
+    const uint64_t end = std::min(round_up(offset + size, checked_block_bytes), content_bytes);
     // Whole pages, for direct reads: an object file is padded to them.
-    const auto read_bytes =
-        static_cast<uint32_t>(round_up(end - begin, io::direct_alignment));
+    const auto read_bytes = static_cast<uint32_t>(round_up(end - begin, io::direct_alignment));
     io::Chunk chunk{core_.buffers->take(head_room_bytes + read_bytes), head_room_bytes, 0};
     const MutableBytes bytes = chunk.buffer.bytes().subspan(head_room_bytes, read_bytes);
     if (!through.try_read_exactly(bytes, begin)) {
@@ -259,13 +256,16 @@ io::Task<Result<ObjectAttributes>> Reader::stat(ObjectName name, Place place) {
     co_return attributes_from(head, std::move(attributes.custom));
 }
 
-io::Task<Result<std::vector<std::byte>>> Reader::attachment(ObjectName name, Place place,
-                                                            Version version) {
+io::Task<Result<std::optional<Version>>> Reader::version_with_attachment(ObjectName name,
+                                                                         Place place) {
     CO_TRY(const ReadRecord record, co_await read_record_of(name, place));
     const RecordHead& head = record.header.head;
-    if (head.version != version || (head.flags & record_has_attachment) == 0) {
-        co_return fail(Errc::not_found, "this version has no attachment");
-    }
+    if ((head.flags & record_has_attachment) == 0) co_return std::optional<Version>();
+    co_return std::optional<Version>(head.version);
+}
+
+io::Task<Result<std::vector<std::byte>>> Reader::attachment(ObjectName name, Place place) {
+    CO_TRY(const ReadRecord record, co_await read_record_of(name, place));
     CO_TRY(Attributes attributes, attributes_of(record));
     if (!attributes.stored_attachment) co_return std::move(attributes.attachment);
 

@@ -18,6 +18,7 @@
 #include "io/body.h"
 #include "io/buffer_pool.h"
 #include "io/disk.h"
+#include "io/wait.h"
 #include "node/store/attributes.h"
 #include "node/store/extent_source.h"
 #include "node/store/file_cache.h"
@@ -36,16 +37,16 @@ struct ReadRecord {
 class Reader {
 public:
     // All must outlive it.
-    Reader(const StoreCore& core, FileCache& files, const Log& log)
-        : core_(core), files_(files), log_(log) {}
+    Reader(const StoreCore& core, FileCache& files, io::Gate& gate, const Log& log)
+        : core_(core), files_(files), gate_(gate), log_(log) {}
 
     // `corrupt` if what lies at `place` is not a whole record of this object, or its content fails
     // its check; `not_found` if a file that it names is gone: it was replaced meanwhile.
     io::Task<Result<OpenedObject>> open(ObjectName name, Place place, ReadRange range);
     io::Task<Result<ObjectAttributes>> stat(ObjectName name, Place place);
-    // The attachment of exactly this version; `not_found` if there is none.
-    io::Task<Result<std::vector<std::byte>>> attachment(ObjectName name, Place place,
-                                                        Version version);
+    // The version at this place, if it has an attachment; and that.
+    io::Task<Result<std::optional<Version>>> version_with_attachment(ObjectName name, Place place);
+    io::Task<Result<std::vector<std::byte>>> attachment(ObjectName name, Place place);
     // The whole record, its payload checked, whoever's it is.
     io::Task<Result<ReadRecord>> read_record(Place place);
     // As read_record(), if it is `name`'s.
@@ -59,6 +60,8 @@ public:
                                             FileId id, uint64_t content_bytes, uint64_t offset,
                                             uint32_t size);
 
+    // Held by reads that nobody waits for, so that a stop does.
+    io::Gate& gate() { return gate_; }
     uint64_t corruption_count() const { return corruption_count_; }
     // Found by somebody else, on this core.
     void count_corruption() { corruption_count_ += 1; }
@@ -73,6 +76,7 @@ private:
     io::Task<Result<io::Chunk>> read_short(const OpenExtent& extent);
     const StoreCore& core_;
     FileCache& files_;
+    io::Gate& gate_;
     const Log& log_;
     uint64_t corruption_count_ = 0;
 };

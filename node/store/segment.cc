@@ -52,8 +52,7 @@ Status create_segment(io::BlockingDisk& disk, uint32_t number, uint64_t bytes) {
 }
 
 uint64_t default_segment_bytes(uint64_t capacity_bytes) {
-    const uint64_t bytes =
-        std::clamp(capacity_bytes / 64, segment_bytes_min, segment_bytes_max);
+    const uint64_t bytes = std::clamp(capacity_bytes / 64, segment_bytes_min, segment_bytes_max);
     return round_down(bytes, 4_KiB);
 }
 

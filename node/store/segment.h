@@ -23,10 +23,18 @@ constexpr uint64_t segment_bytes_max = 256 << 20;
 // What stays zero at a segment's end: TAR's end of archive.
 constexpr uint32_t end_of_archive_bytes = 1024;
 
-constexpr Lsn lsn_at(uint32_t segment, uint32_t block) { return uint64_t{segment} << 32 | block; }
-constexpr uint32_t segment_of(Lsn lsn) { return static_cast<uint32_t>(lsn >> 32); }
-constexpr uint32_t block_of(Lsn lsn) { return static_cast<uint32_t>(lsn); }
-constexpr Lsn begin_of(const Place& place) { return lsn_at(place.segment, place.offset_blocks); }
+constexpr Lsn lsn_at(uint32_t segment, uint32_t block) {
+    return uint64_t{segment} << 32 | block;
+}
+constexpr uint32_t segment_of(Lsn lsn) {
+    return static_cast<uint32_t>(lsn >> 32);
+}
+constexpr uint32_t block_of(Lsn lsn) {
+    return static_cast<uint32_t>(lsn);
+}
+constexpr Lsn begin_of(const Place& place) {
+    return lsn_at(place.segment, place.offset_blocks);
+}
 
 std::string segment_path(uint32_t number);
 // The number in a file's name, if it is a segment's.
