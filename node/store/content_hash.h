@@ -1,9 +1,10 @@
 // ContentHash: the checksum of a whole content that clients ask for, taken as the bytes pass by.
 #pragma once
 
-#include <memory>
+#include <optional>
 
 #include "io/base/bytes.h"
+#include "io/base/checksum_stream.h"
 #include "node/store/store.h"
 
 namespace penstock::node {
@@ -11,17 +12,16 @@ namespace penstock::node {
 class ContentHash {
 public:
     explicit ContentHash(ChecksumType type);
-    ~ContentHash();
-    ContentHash(ContentHash&&) noexcept;
-    ContentHash& operator=(ContentHash&&) noexcept;
 
     void add(Bytes bytes);
-    // After the last byte; big-endian, as AIStore writes its checksums.
+    // Once, after the last byte; big-endian, as AIStore writes its checksums.
     ContentChecksum finish();
 
 private:
-    struct State;
-    std::unique_ptr<State> state_;
+    ChecksumType type_;
+    uint32_t crc_ = 0;
+    std::optional<Xxh64Stream> xxhash_;
+    std::optional<DigestStream> digest_;
 };
 
 }  // namespace penstock::node
