@@ -41,7 +41,8 @@ std::optional<uint32_t> segment_number(std::string_view file_name) {
 }
 
 Status create_segment(io::BlockingDisk& disk, uint32_t number, uint64_t bytes) {
-    ASSERT(bytes >= segment_bytes_min && bytes <= segment_bytes_max && bytes % block_bytes == 0);
+    // Twice the most, for a segment that takes over a whole other one's records.
+    ASSERT(bytes > 0 && bytes <= 2 * segment_bytes_max && bytes % block_bytes == 0);
     const std::string path = segment_path(number);
     TRY(const std::unique_ptr<io::BlockingFile> file, disk.open(path, io::OpenMode::create));
     Status status = fill_with_zeros(*file, bytes);

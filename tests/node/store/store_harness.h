@@ -48,8 +48,11 @@ class PiecewiseSource final : public io::Source {
 public:
     PiecewiseSource(io::BufferPool& pool, std::string content, bool says_size,
                     size_t piece_bytes = 50'000, size_t breaks_at = SIZE_MAX)
-        : pool_(pool), content_(std::move(content)), says_size_(says_size),
-          piece_bytes_(piece_bytes), breaks_at_(breaks_at) {}
+        : pool_(pool),
+          content_(std::move(content)),
+          says_size_(says_size),
+          piece_bytes_(piece_bytes),
+          breaks_at_(breaks_at) {}
 
     io::Task<Result<io::Chunk>> next() override {
         if (at_ >= breaks_at_) co_return fail(Errc::closed, "the client went away");
@@ -140,8 +143,8 @@ public:
     }
     Result<ObjectAttributes> set_custom(std::string_view object, CustomMetadata custom,
                                         bool replaces = false) {
-        return run(store_->set_custom(0, name(object), std::move(custom), replaces,
-                                      Durability::group));
+        return run(
+            store_->set_custom(0, name(object), std::move(custom), replaces, Durability::group));
     }
     Result<std::vector<std::string>> list(ListOptions options = {}, BucketId bucket = {1}) {
         auto page = run(store_->list(0, bucket, std::move(options)));

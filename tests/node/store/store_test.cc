@@ -84,8 +84,8 @@ TEST_F(StoreTest, ContentOfUnknownLengthIsTakenWhateverItsSize) {
     for (const size_t size : {0UZ, 10UZ, 131'072UZ, 131'073UZ, 2'500'000UZ}) {
         const std::string content = content_of(size, size);
         auto source = std::make_unique<PiecewiseSource>(loop_.buffers, content, false);
-        ASSERT_TRUE(store().run(store().store().put(0, StoreHarness::name("a"),
-                                                    io::Body(std::move(source)), {})));
+        ASSERT_TRUE(store().run(
+            store().store().put(0, StoreHarness::name("a"), io::Body(std::move(source)), {})));
         EXPECT_EQ(get("a"), content);
     }
 }
@@ -96,8 +96,8 @@ TEST_F(StoreTest, ContentThatBreaksOffIsNoObject) {
         for (const bool says_size : {false, true}) {
             auto source = std::make_unique<PiecewiseSource>(loop_.buffers, content_of(1, size),
                                                             says_size, 50'000, 50'000);
-            const auto put = store().run(store().store().put(0, StoreHarness::name("a"),
-                                                             io::Body(std::move(source)), {}));
+            const auto put = store().run(
+                store().store().put(0, StoreHarness::name("a"), io::Body(std::move(source)), {}));
             ASSERT_FALSE(put);
             EXPECT_EQ(put.error().code, Errc::closed);
             EXPECT_EQ(get("a"), "old");
@@ -125,8 +125,7 @@ TEST_F(StoreTest, ConditionsAreDecidedByWhatIsThere) {
     EXPECT_GT(second->version, first->version);
     PutOptions outdated;
     outdated.condition = {Condition::Kind::exactly, first->version};
-    EXPECT_EQ(store().put("a", "three", std::move(outdated)).error().code,
-              Errc::condition_failed);
+    EXPECT_EQ(store().put("a", "three", std::move(outdated)).error().code, Errc::condition_failed);
     EXPECT_EQ(store().remove("a", {Condition::Kind::exactly, first->version}).error().code,
               Errc::condition_failed);
     EXPECT_EQ(get("a"), "two");
@@ -199,14 +198,12 @@ TEST_F(StoreTest, AnAttachmentBelongsToItsVersion) {
             const auto kept =
                 store().run(store().store().attachment(0, StoreHarness::name("a"), put->version));
             ASSERT_TRUE(kept);
-            EXPECT_EQ(*kept,
-                      std::vector<std::byte>(keeps, static_cast<std::byte>(size % 251)));
+            EXPECT_EQ(*kept, std::vector<std::byte>(keeps, static_cast<std::byte>(size % 251)));
             EXPECT_EQ(get("a"), content_of(1, size));
             const auto custom = store().set_custom("a", {{"k", "v"}});
             ASSERT_TRUE(custom);
             EXPECT_EQ(store()
-                          .run(store().store().attachment(0, StoreHarness::name("a"),
-                                                          put->version))
+                          .run(store().store().attachment(0, StoreHarness::name("a"), put->version))
                           .error()
                           .code,
                       Errc::not_found);
@@ -235,8 +232,9 @@ TEST_F(StoreTest, ListingIsInOrderAndSeesWhatWasAcknowledged) {
 TEST_F(StoreTest, AwkwardNamesAreStored) {
     std::string slashes;
     while (slashes.size() < 4000) slashes += "z/";
-    const std::vector<std::string> names{std::string(1024, 'y'), slashes + "end", "a..b/%2e%2e",
-                                         "\xFF\xFE\x80raw", std::string(4096, '\xFE'), "new\nline"};
+    const std::vector<std::string> names{
+        std::string(1024, 'y'), slashes + "end",           "a..b/%2e%2e",
+        "\xFF\xFE\x80raw",      std::string(4096, '\xFE'), "new\nline"};
     for (const std::string& name : names) ASSERT_TRUE(store().put(name, name));
     reopen();
     for (const std::string& name : names) EXPECT_EQ(get(name), name);
