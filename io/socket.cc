@@ -1,5 +1,6 @@
 #include "io/socket.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -10,6 +11,9 @@ namespace {
 // Up to this a body is copied behind its head and both go out in one call: the copy costs less
 // than a second call, or the two packets that it would make.
 constexpr uint32_t joined_bytes_max = 16 << 10;
+
+// What one turn sends of a file on one connection.
+constexpr uint64_t file_slice_bytes = 1 << 20;
 
 // How long accepting pauses when descriptors have run out.
 constexpr uint64_t accept_retry_ns = 100'000'000;
@@ -66,47 +70,77 @@ Task<Status> Socket::send(Bytes bytes, Until until) {
 }
 
 Task<Status> Socket::send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel) {
-    if (body.is_chunk()) {
-        Chunk& chunk = body.chunk();
-        if (chunk.is_empty())
-            co_return co_await send(head, reactor_->within_ns(progress_ns, cancel));
-        if (chunk.begin >= head.size()) {
-            chunk.begin -= static_cast<uint32_t>(head.size());
-            chunk.size += static_cast<uint32_t>(head.size());
-            std::memcpy(chunk.buffer.data() + chunk.begin, head.data(), head.size());
-            co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
-        }
-        if (chunk.begin + chunk.size + head.size() <= chunk.buffer.size() &&
-            chunk.size <= joined_bytes_max) {
-            std::byte* start = chunk.buffer.data();
-            std::memmove(start + head.size(), start + chunk.begin, chunk.size);
-            std::memcpy(start, head.data(), head.size());
-            chunk.begin = 0;
-            chunk.size += static_cast<uint32_t>(head.size());
-            co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
-        }
-        const int32_t sent = reactor_->kernel().try_send(descriptor_, head, true);
-        const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;
-        if (done < head.size()) {
-            CO_TRY_STATUS(
-                co_await send(head.subspan(done), reactor_->within_ns(progress_ns, cancel)));
-        }
-        co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
-    }
+    if (body.is_chunk()) return send_chunk(head, std::move(body.chunk()), progress_ns, cancel);
+    if (body.is_file_range()) return send_file_range(head, body.file_range(), progress_ns, cancel);
+    return send_source(head, std::move(body), progress_ns, cancel);
+}
 
-    // The head waits in the socket for the first chunk.
+// The head waits in the socket for the bytes behind it, so that they share packets.
+Task<Status> Socket::send_first(Bytes head, uint64_t progress_ns, Cancel* cancel) {
     const int32_t sent = reactor_->kernel().try_send(descriptor_, head, true);
     const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;
-    if (done < head.size()) {
-        CO_TRY_STATUS(co_await send(head.subspan(done), reactor_->within_ns(progress_ns, cancel)));
+    if (done == head.size()) co_return Status();
+    co_return co_await send(head.subspan(done), reactor_->within_ns(progress_ns, cancel));
+}
+
+Task<Status> Socket::send_chunk(Bytes head, Chunk chunk, uint64_t progress_ns, Cancel* cancel) {
+    const auto head_bytes = static_cast<uint32_t>(head.size());
+    std::byte* start = chunk.buffer.data();
+    const bool has_room_before = !chunk.is_empty() && chunk.begin >= head_bytes;
+    const bool can_be_moved = !chunk.is_empty() && chunk.size <= joined_bytes_max &&
+                              chunk.size + head_bytes <= chunk.buffer.size();
+    if (has_room_before) {
+        chunk.begin -= head_bytes;
+    } else if (can_be_moved) {
+        std::memmove(start + head_bytes, start + chunk.begin, chunk.size);
+        chunk.begin = 0;
+    } else {
+        if (chunk.is_empty()) {
+            co_return co_await send(head, reactor_->within_ns(progress_ns, cancel));
+        }
+        CO_TRY_STATUS(co_await send_first(head, progress_ns, cancel));
+        co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
     }
+    std::memcpy(start + chunk.begin, head.data(), head_bytes);
+    chunk.size += head_bytes;
+    co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
+}
+
+// sendfile, in slices so that one fast connection leaves the others their turn.
+Task<Status> Socket::send_file_range(Bytes head, FileRange range, uint64_t progress_ns,
+                                     Cancel* cancel) {
+    CO_TRY_STATUS(co_await send_first(head, progress_ns, cancel));
+    while (range.size > 0) {
+        const auto slice = static_cast<uint32_t>(std::min<uint64_t>(range.size, file_slice_bytes));
+        const int32_t sent =
+            reactor_->kernel().try_send_file(descriptor_, range.descriptor, range.offset, slice);
+        if (sent > 0) {
+            range.offset += static_cast<uint32_t>(sent);
+            range.size -= static_cast<uint32_t>(sent);
+            if (range.size > 0 && static_cast<uint32_t>(sent) == slice) co_await reactor_->yield();
+            continue;
+        }
+        if (sent == 0) co_return fail(Errc::corrupt, "object file ends early");
+        if (sent != -EAGAIN && sent != -EINTR) {
+            co_return fail(error_from_errno(-sent, "sendfile", "socket"));
+        }
+        const int32_t polled =
+            co_await reactor_->poll_writable(descriptor_, reactor_->within_ns(progress_ns, cancel));
+        if (polled < 0) co_return fail(error_from_errno(-polled, "send", "socket"));
+    }
+    co_return Status();
+}
+
+Task<Status> Socket::send_source(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel) {
+    CO_TRY_STATUS(co_await send_first(head, progress_ns, cancel));
     std::optional<uint64_t> promised = body.size_bytes();
     for (;;) {
         CO_TRY(const Chunk chunk, co_await body.source().next());
         if (chunk.is_empty()) break;
         if (promised) {
-            if (*promised < chunk.size)
+            if (*promised < chunk.size) {
                 co_return fail(Errc::corrupt, "body is longer than it said");
+            }
             *promised -= chunk.size;
         }
         CO_TRY_STATUS(co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel)));

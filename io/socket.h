@@ -32,10 +32,10 @@ public:
     // All of the bytes, in order.
     Task<Status> send(Bytes bytes, Until until);
     // `head` and then all of the body. A small body's chunk that has room before it gets the head
-    // put there and goes out in one system call. A source is sent chunk by chunk, the next one
-    // being read while the last one is on its way. The deadline is for progress: each chunk gets
-    // `progress_ns`. A source's failure, or one that ends early, is returned: the caller must
-    // break the connection then, because its length was promised.
+    // put there and goes out in one system call. A file range goes by sendfile. A source is sent
+    // chunk by chunk. The deadline is for progress: each piece gets `progress_ns`. A source's
+    // failure, or one that ends early, is returned: the caller must break the connection then,
+    // because its length was promised.
     Task<Status> send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel);
 
     // Makes both ends see the end: pending operations here finish with an error or 0.
@@ -46,6 +46,11 @@ public:
     int release();
 
 private:
+    Task<Status> send_first(Bytes head, uint64_t progress_ns, Cancel* cancel);
+    Task<Status> send_chunk(Bytes head, Chunk chunk, uint64_t progress_ns, Cancel* cancel);
+    Task<Status> send_file_range(Bytes head, FileRange range, uint64_t progress_ns, Cancel* cancel);
+    Task<Status> send_source(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel);
+
     Reactor* reactor_ = nullptr;
     int descriptor_ = -1;
 };

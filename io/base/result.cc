@@ -45,6 +45,8 @@ const char* errc_name(Errc code) {
             return "exists";
         case Errc::invalid:
             return "invalid";
+        case Errc::denied:
+            return "denied";
         case Errc::condition_failed:
             return "condition_failed";
         case Errc::too_large:

@@ -15,6 +15,7 @@ enum class Errc : uint8_t {
     not_found,         // the name does not exist: tell the client
     exists,            // the name is taken: tell the client
     invalid,           // the request is wrong: tell the client
+    denied,            // the access rights forbid it: tell the client (403)
     condition_failed,  // a conditional write does not hold: tell the client
     too_large,         // a published limit is exceeded: tell the client which
     not_implemented,   // not built yet: tell the client

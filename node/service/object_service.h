@@ -4,8 +4,9 @@
 // One for the whole node; calls may be made on any core and take the caller's core number. Names
 // are views that the caller keeps alive until the task is done.
 //
-// Errors: `not_found` (is_bucket_missing tells which), `exists`, `invalid`, `condition_failed`,
-// `too_large`, `full`, `corrupt`, `io_error`, `unavailable`, `not_implemented`.
+// Errors: `not_found` (a door that must say which looks for the bucket), `exists`, `invalid`,
+// `denied` (the bucket's access bits), `condition_failed`, `too_large`, `full`, `corrupt`,
+// `io_error`, `unavailable`, `not_implemented`.
 #pragma once
 
 #include <cstdint>

@@ -44,7 +44,7 @@ public:
     // one.
     virtual Status apply(const std::vector<CatalogueChange>& changes, Lsn position, uint64_t count,
                          bool sync) = 0;
-    // Of the last batch: 0 if there was none.
+    // Of the last batch: 0 if there was none. Not while a changing call runs.
     virtual Lsn position() const = 0;
     virtual uint64_t count() const = 0;
     // Names, sizes, versions and places of one page, without attributes; `places` is parallel to
@@ -53,7 +53,8 @@ public:
                                   std::vector<Place>& places) = 0;
     // Every entry, in order of bucket id and name.
     virtual Status scan(const std::function<void(const Entry&)>& visit) = 0;
-    // Drops a destroyed bucket's names, calling `visit` for each before.
+    // Drops a destroyed bucket's names, calling `visit` for each before. The count goes down by as
+    // many, the position stays. In steps: a power cut may leave the last names of the bucket.
     virtual Status drop_bucket(BucketId bucket, const std::function<void(const Entry&)>& visit) = 0;
 };
 

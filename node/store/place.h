@@ -15,8 +15,13 @@ struct Place {
     uint32_t display_version =
         0;  // AIStore's counter, saturating: an overwrite needs no read for it
 
+    // Set in record_blocks if the content lies in files of its own and the record only says where:
+    // who replaces such an object has files to remove.
+    static constexpr uint32_t in_files_bit = 1U << 31;
+
     uint64_t offset_bytes() const { return uint64_t{offset_blocks} * 512; }
-    uint64_t record_bytes() const { return uint64_t{record_blocks} * 512; }
+    uint64_t record_bytes() const { return uint64_t{record_blocks & ~in_files_bit} * 512; }
+    bool is_in_files() const { return (record_blocks & in_files_bit) != 0; }
     bool operator==(const Place&) const = default;
 };
 static_assert(sizeof(Place) == 16);

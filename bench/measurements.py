@@ -1,0 +1,205 @@
+"""The rows of README's table, each measured by one function (bench, table)."""
+
+import concurrent.futures
+import io
+import os
+import re
+import socket
+import subprocess
+import tarfile
+import time
+
+from harness import ROOT, cpu_seconds, median, resident_mb
+
+BUCKET = "bench"
+
+
+def compare_get(bench, table, size, name, connections, cpu_must, rate_must=None):
+    """Alternating rounds of the same GET against nginx and a node."""
+    root = bench.folder("www")
+    content = os.urandom(size)
+    with open(os.path.join(root, name), "wb") as file:
+        file.write(content)
+    nginx, node = bench.nginx(root), bench.node(f"get-{name}")
+    node.create_bucket(BUCKET)
+    node.put(BUCKET, name, content)
+    for count in connections:
+        ours, theirs = [], []
+        for _ in range(bench.rounds):
+            theirs.append(bench.load(nginx, f"/{name}", count))
+            ours.append(bench.load(node, f"/v1/objects/{BUCKET}/{name}?provider=ais", count))
+        our_cpu, their_cpu = median(c for _, c in ours), median(c for _, c in theirs)
+        our_rate, their_rate = median(l.per_s for l, _ in ours), median(l.per_s for l, _ in theirs)
+        must = f"CPU {cpu_must} of nginx's"
+        is_reached = our_cpu <= cpu_must * their_cpu
+        if rate_must and count > 1:
+            must += f", rate {rate_must} times"
+            is_reached = is_reached and our_rate >= rate_must * their_rate
+        table.add(f"GET {name}, {count} connections",
+                  f"{our_cpu:.1f} us of nginx's {their_cpu:.1f} ({our_cpu / their_cpu:.2f});"
+                  f" {our_rate:,.0f}/s, {our_rate / their_rate:.2f} times", must, is_reached)
+    bench.stop(node)
+    bench.stop(nginx)
+
+
+def get_small(bench, table):
+    compare_get(bench, table, 1 << 10, "1KiB", (1, 16, 64), 0.7, 1.2)
+    compare_get(bench, table, 10 << 10, "10KiB", (1, 16, 64), 0.7, 1.2)
+
+
+def get_large(bench, table):
+    compare_get(bench, table, 100 << 10, "100KiB", (16,), 0.9)
+    compare_get(bench, table, 1 << 20, "1MiB", (16,), 0.75)
+    compare_get(bench, table, 10 << 20, "10MiB", (16,), 0.75)
+
+
+def put_durable(bench, table):
+    """4 KiB, 32 writers: our PUT over HTTP against a file for each object, written by 32 threads."""
+    node = bench.node("put")
+    node.create_bucket(BUCKET)
+    ours, cpus, files = [], [], []
+    for turn in range(bench.rounds):
+        directory = bench.folder(f"files-{turn}")
+        done = subprocess.run(
+            [os.path.join(ROOT, "out", "release", "bench", "file_per_object"), directory, "32",
+             "4096", str(bench.seconds)], capture_output=True, text=True, check=True)
+        files.append(float(done.stdout))
+        load, cpu = bench.load(node, "/", 32, script="put.lua",
+                               script_arguments=(BUCKET, 4096, f"r{turn}"))
+        ours.append(load.per_s)
+        cpus.append(cpu)
+    table.add("durable PUT 4 KiB, 32 writers",
+              f"{median(ours):,.0f}/s, a file for each {median(files):,.0f}/s"
+              f" ({median(ours) / median(files):.1f} times); {median(cpus):.1f} us CPU",
+              "8 times; 25 us", median(ours) >= 8 * median(files) and median(cpus) <= 25)
+    bench.stop(node)
+
+
+def fill(bench, node, count):
+    """`count` objects of 16 bytes with names of 24."""
+    done = 0
+    while done < count:
+        script_arguments = (BUCKET, 16, f"n{done:09d}")
+        load, _ = bench.load(node, "/", 64, seconds=5, script="put.lua",
+                             script_arguments=script_arguments)
+        done += load.requests
+        print(f"    {done:,} of {count:,} objects", flush=True)
+    return done
+
+
+def list_names(bench, table):
+    node = bench.node("list")
+    node.create_bucket(BUCKET)
+    count = fill(bench, node, 200_000 if bench.is_quick else 1_000_000)
+    rates = []
+    for _ in range(bench.rounds):
+        done = subprocess.run(
+            [os.path.join(ROOT, "out", "release", "bench", "list_names"),
+             f"127.0.0.1:{node.port}", BUCKET, "10000"], capture_output=True, text=True, check=True)
+        names, seconds = done.stdout.split()
+        if abs(int(names) - count) > 64:  # wrk does not count what is in flight at its end
+            raise RuntimeError(f"listed {names} of {count}")
+        rates.append(int(names) / float(seconds))
+    table.add(f"list, {count:,} names, pages of 10,000", f"{median(rates):,.0f} names/s",
+              "1,000,000/s", median(rates) >= 1e6)
+    bench.stop(node)
+
+
+def start_and_idle(bench, table):
+    seconds, sizes = [], []
+    for turn in range(bench.rounds):
+        node = bench.node(f"start-{turn}")
+        connection_start = time.monotonic()
+        node.request("GET", "/v1/daemon?what=smap")
+        seconds.append(node.ready_s + time.monotonic() - connection_start)
+        time.sleep(0.5)
+        sizes.append(resident_mb(node.pid))
+        bench.stop(node)
+    table.add("start to first answer, empty", f"{median(seconds) * 1000:.0f} ms", "50 ms",
+              median(seconds) <= 0.05)
+    table.add("idle resident size", f"{median(sizes):.1f} MB", "20 MB", median(sizes) <= 20)
+
+
+def start_ten_million(bench, table):
+    count = 300_000 if bench.is_quick else 10_000_000
+    node = bench.node("many")
+    node.create_bucket(BUCKET)
+    fill(bench, node, count)
+    bench.stop(node)
+    seconds = []
+    for _ in range(3):
+        node = bench.node("many")
+        start = time.monotonic()
+        node.request("GET", "/v1/daemon?what=smap")
+        seconds.append(node.ready_s + time.monotonic() - start)
+        bench.stop(node)
+    table.add(f"start to first answer, {count:,} objects", f"{median(seconds):.2f} s", "2 s",
+              median(seconds) <= 2)
+
+
+def idle_connections(bench, table):
+    count = 10_000
+    node = bench.node("idle")
+    node.create_bucket(BUCKET)
+    node.put(BUCKET, "o", os.urandom(1024))
+    target = f"/v1/objects/{BUCKET}/o?provider=ais"
+    without = median(bench.load(node, target, 16)[0].p99_ms for _ in range(bench.rounds))
+    before = resident_mb(node.pid)
+    holder = subprocess.Popen(["python3", os.path.join(ROOT, "bench", "idle_connections.py"),
+                               str(node.port), str(count)], stdout=subprocess.PIPE,
+                              stdin=subprocess.PIPE, text=True)
+    if holder.stdout.readline().strip() != str(count):
+        raise RuntimeError("the idle connections could not be opened")
+    grown = resident_mb(node.pid) - before
+    beside = median(bench.load(node, target, 16)[0].p99_ms for _ in range(bench.rounds))
+    holder.communicate("")
+    table.add(f"{count:,} idle connections",
+              f"{grown:.0f} MB more; p99 {beside:.2f} ms, without them {without:.2f} ms"
+              f" ({beside / without:.2f} times)", "100 MB; 1.5 times",
+              grown < 100 and beside <= 1.5 * without)
+    bench.stop(node)
+
+
+def member(bench, table):
+    """A member of a TAR of 100,000 members against a plain object of the same size."""
+    count = 10_000 if bench.is_quick else 100_000
+    size = 10_000
+    path = os.path.join(bench.folder("shard"), "big.tar")
+    content = os.urandom(size)
+    with tarfile.open(path, "w") as shard:
+        for index in range(count):
+            entry = tarfile.TarInfo(f"{index:06d}.bin")
+            entry.size = size
+            shard.addfile(entry, io.BytesIO(content))
+    node = bench.node("member")
+    node.create_bucket(BUCKET)
+    subprocess.run(["curl", "-sf", "-T", path,
+                    f"http://127.0.0.1:{node.port}/v1/objects/{BUCKET}/big.tar?provider=ais"],
+                   check=True)
+    for index in range(1000):
+        node.put(BUCKET, f"plain/{index:06d}", content)
+    members, plains = [], []
+    for _ in range(bench.rounds):
+        plains.append(bench.load(node, "/", 16, script="get_random.lua",
+                                 script_arguments=(f"/v1/objects/{BUCKET}/plain/%06d?provider=ais",
+                                                   1000))[1])
+        members.append(bench.load(
+            node, "/", 16, script="get_random.lua", script_arguments=(
+                f"/v1/objects/{BUCKET}/big.tar?provider=ais&archpath=%06d.bin", count))[1])
+    table.add(f"member of a TAR of {count:,} members, {size:,} bytes",
+              f"{median(members):.1f} us CPU, a plain GET {median(plains):.1f}"
+              f" ({median(members) / median(plains):.2f} times)", "1.5 times",
+              median(members) <= 1.5 * median(plains))
+    bench.stop(node)
+
+
+ALL = [
+    ("get-small", get_small),
+    ("get-large", get_large),
+    ("put", put_durable),
+    ("list", list_names),
+    ("start", start_and_idle),
+    ("idle-connections", idle_connections),
+    ("member", member),
+    ("start-many", start_ten_million),
+]

@@ -1,0 +1,38 @@
+#include "node/store/blocks.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::node {
+
+void BlockSummer::add(Bytes bytes) {
+    while (!bytes.empty()) {
+        const size_t taken = std::min<size_t>(bytes.size(), checked_block_bytes - current_bytes_);
+        current_ = crc32c(bytes.first(taken), current_);
+        current_bytes_ += static_cast<uint32_t>(taken);
+        bytes = bytes.subspan(taken);
+        if (current_bytes_ == checked_block_bytes) {
+            sums_.push_back(std::exchange(current_, 0));
+            current_bytes_ = 0;
+        }
+    }
+}
+
+std::vector<uint32_t> BlockSummer::finish() {
+    if (current_bytes_ > 0) sums_.push_back(std::exchange(current_, 0));
+    current_bytes_ = 0;
+    return std::move(sums_);
+}
+
+void VerifiedMarks::mark(uint64_t block) {
+    const uint64_t word = block / 64;
+    if (word >= words_.size()) words_.resize(word + 1);
+    words_[word] |= uint64_t{1} << (block % 64);
+}
+
+bool VerifiedMarks::is_marked(uint64_t block) const {
+    const uint64_t word = block / 64;
+    return word < words_.size() && (words_[word] >> (block % 64) & 1) != 0;
+}
+
+}  // namespace penstock::node

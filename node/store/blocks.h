@@ -1,0 +1,42 @@
+// Blocks: an object file is proved in blocks of 64 KiB, one CRC32C each, so that a range can be
+// verified without reading the rest.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "io/base/bytes.h"
+#include "io/base/checksum.h"
+
+namespace penstock::node {
+
+constexpr uint32_t checked_block_bytes = 64 << 10;
+
+constexpr uint64_t checked_block_count(uint64_t content_bytes) {
+    return content_bytes / checked_block_bytes + (content_bytes % checked_block_bytes != 0);
+}
+
+// Takes the content as it passes by, in pieces of any size.
+class BlockSummer {
+public:
+    void add(Bytes bytes);
+    // After the last byte: one checksum for each block, the last one of what is left.
+    std::vector<uint32_t> finish();
+
+private:
+    std::vector<uint32_t> sums_;
+    uint32_t current_ = 0;
+    uint32_t current_bytes_ = 0;
+};
+
+// Which blocks of an open file this core has seen with the right checksum.
+class VerifiedMarks {
+public:
+    void mark(uint64_t block);
+    bool is_marked(uint64_t block) const;
+
+private:
+    std::vector<uint64_t> words_;
+};
+
+}  // namespace penstock::node

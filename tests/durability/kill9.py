@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""kill9.py --penstockd PATH [--kills N] [--seed S]: acknowledged means kept, under kill -9.
+
+Writers PUT, overwrite and DELETE objects whose bodies describe themselves (name, number, checksum)
+while the node is killed at random moments. The oracle is the writers' own log: after each restart
+every name must hold what was acknowledged last, or what was in flight when the node died; never a
+mix, never less, never something deleted and acknowledged.
+Ends with "N passed, N failed".
+"""
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+WRITERS = 8
+NAMES_EACH = 40
+BUCKET = "kill9"
+
+
+def body_of(name, number, size):
+    """Bytes from which name and number can be read back, and that cannot be mixed unseen."""
+    head = json.dumps({"name": name, "number": number, "size": size}).encode() + b"\n"
+    filler = hashlib.sha256(head).digest()
+    body = head + filler * (size // len(filler) + 1)
+    body = body[:max(size, len(head))]
+    return body + hashlib.sha256(body).digest()
+
+
+def number_of(name, body):
+    """The number of a whole body of this name; None if it is anything else."""
+    content, digest = body[:-32], body[-32:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    head = json.loads(content.split(b"\n", 1)[0])
+    return head["number"] if head["name"] == name else None
+
+
+class Node:
+    def __init__(self, penstockd, directory, flags):
+        ready = os.path.join(directory, "ready.json")
+        self.log = open(os.path.join(directory, "log"), "ab")
+        self.process = subprocess.Popen(
+            [penstockd, "--data", os.path.join(directory, "data"), "--http", "127.0.0.1:0",
+             "--ready-file", ready, *flags], stdin=subprocess.DEVNULL, stdout=self.log,
+            stderr=self.log)
+        deadline = time.monotonic() + 30
+        while not os.path.exists(ready) or not self.is_own(ready):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise RuntimeError("the node did not start; see " + self.log.name)
+            time.sleep(0.002)
+        self.port = int(self.content["http"].rpartition(":")[2])
+
+    def is_own(self, ready):
+        with open(ready, encoding="utf-8") as file:
+            self.content = json.load(file)
+        return self.content["pid"] == self.process.pid
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+
+def request(connection, method, name, body=None):
+    connection.request(method, f"/v1/objects/{BUCKET}/{name}?provider=ais", body)
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+class Writer:
+    """Owns some names; for each, the numbers that it may hold (None: absent)."""
+
+    def __init__(self, index, seed):
+        self.random = random.Random(seed * 1000 + index)
+        self.names = [f"w{index}/{number:03d}" for number in range(NAMES_EACH)]
+        self.allowed = {name: {None} for name in self.names}
+        self.number = 0
+        self.acknowledged = 0
+        self.errors = []
+
+    def work(self, node):
+        """Changes objects until the node goes away."""
+        try:
+            connection = node.connect()
+            while True:
+                self.change(connection)
+        except (OSError, http.client.HTTPException):
+            return
+
+    def change(self, connection):
+        name = self.random.choice(self.names)
+        if self.random.random() < 0.2 and self.allowed[name] != {None}:
+            self.allowed[name] = self.allowed[name] | {None}
+            status, content = request(connection, "DELETE", name)
+            outcome = None
+            is_fine = status == 200 or (status == 404 and len(self.allowed[name]) > 1)
+        else:
+            self.number += 1
+            outcome = self.number
+            size = self.random.choice([100, 1000, 4000, 60_000, 131_072, 200_000, 1_000_000])
+            self.allowed[name] = self.allowed[name] | {outcome}
+            status, content = request(connection, "PUT", name, body_of(name, outcome, size))
+            is_fine = status == 200
+        if is_fine:
+            self.allowed[name] = {outcome}
+            self.acknowledged += 1
+        else:
+            self.errors.append(f"{name}: status {status} {content[:200]}")
+
+    def check(self, node):
+        """What the restarted node must hold; forgets what it turned out not to."""
+        connection = node.connect()
+        for name in self.names:
+            status, content = request(connection, "GET", name)
+            if status not in (200, 404):
+                self.errors.append(f"{name}: status {status} {content[:200]}")
+                continue
+            held = None if status == 404 else number_of(name, content)
+            if status == 200 and held is None:
+                self.errors.append(f"{name}: torn, {len(content)} bytes")
+            elif held not in self.allowed[name]:
+                self.errors.append(f"{name}: holds {held}, must hold one of {self.allowed[name]}")
+            self.allowed[name] = {held}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--penstockd", required=True)
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    arguments = parser.parse_args()
+    kills = arguments.kills or (500 if os.environ.get("PENSTOCK_TEST_MODE") == "deep" else 20)
+    print(f"seed {arguments.seed}, {kills} kills")
+
+    chance = random.Random(arguments.seed)
+    directory = tempfile.mkdtemp(prefix="penstock-kill9-")
+    writers = [Writer(index, arguments.seed) for index in range(WRITERS)]
+    passed = failed = 0
+    node = None
+    try:
+        for turn in range(kills):
+            # The same directory must serve whatever the number of cores and the backend.
+            flags = ["--cores", str(1 + turn % 2), "--io-backend", "auto" if turn % 3 else "epoll"]
+            node = Node(arguments.penstockd, directory, flags)
+            if turn == 0:
+                connection = node.connect()
+                connection.request("POST", f"/v1/buckets/{BUCKET}?provider=ais",
+                                   json.dumps({"action": "create-bck", "name": "", "value": None}))
+                assert connection.getresponse().status == 200
+            for writer in writers:
+                writer.check(node)
+            threads = [threading.Thread(target=writer.work, args=(node,)) for writer in writers]
+            for thread in threads:
+                thread.start()
+            time.sleep(chance.uniform(0.05, 1.2))
+            node.kill()
+            for thread in threads:
+                thread.join()
+            errors = [error for writer in writers for error in writer.errors]
+            for writer in writers:
+                writer.errors.clear()
+            print(f"kill {turn + 1}: {sum(w.acknowledged for w in writers)} acknowledged,"
+                  f" {len(errors)} errors", flush=True)
+            for error in errors[:10]:
+                print("  " + error)
+            passed, failed = passed + (not errors), failed + bool(errors)
+        node = Node(arguments.penstockd, directory, [])
+        for writer in writers:
+            writer.check(node)
+        errors = [error for writer in writers for error in writer.errors]
+        print("\n".join(errors[:10]))
+        passed, failed = passed + (not errors), failed + bool(errors)
+    finally:
+        if node is not None and node.process.poll() is None:
+            node.kill()
+        if failed == 0:
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            print("kept: " + directory)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
