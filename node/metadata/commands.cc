@@ -219,7 +219,11 @@ std::optional<BucketProperties> read_properties(ByteReader& from) {
     const std::optional<uint64_t> access = from.read_le<uint64_t>();
     const std::optional<uint64_t> features = from.read_le<uint64_t>();
     std::optional<std::string> other_json = read_text(from, other_json_bytes_max);
-    if (!other_json || zero != 0 || *is_versioned > 1) return std::nullopt;
+    // A read that fails leaves the reader where it was, so a later one may succeed: check each.
+    if (!checksum || !is_versioned || !durability || !access || !features || !other_json) {
+        return std::nullopt;
+    }
+    if (zero != 0 || *is_versioned > 1) return std::nullopt;
     if (*checksum > std::to_underlying(ChecksumType::sha512)) return std::nullopt;
     if (*durability > std::to_underlying(Durability::none)) return std::nullopt;
 
