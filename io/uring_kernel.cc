@@ -276,7 +276,7 @@ private:
 
     // One system call: submit what is queued and, if asked to, wait for a first completion.
     void enter(uint64_t timeout_ns) {
-        if (!cancelled_.empty() || !backlog_.empty()) timeout_ns = 0;
+        if (has_left_over()) timeout_ns = 0;
         if (timeout_ns == 0) {
             const bool has_nothing_to_do = io_uring_sq_ready(&ring_) == 0 && !has_task_work();
             if (!has_nothing_to_do) io_uring_submit_and_get_events(&ring_);
@@ -292,6 +292,12 @@ private:
         io_uring_cqe* first = nullptr;
         // -ETIME and -EINTR are ends of a wait like any other.
         io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
+    }
+
+    // Something did not fit into the submission queue; the next turn must come soon.
+    bool has_left_over() const {
+        return !cancelled_.empty() || !backlog_.empty() || !cancel_backlog_.empty() ||
+               needs_wake_armed_;
     }
 
     // DEFER_TASKRUN: completions exist but wait for us to enter the kernel and collect them.
