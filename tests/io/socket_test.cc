@@ -76,24 +76,29 @@ protected:
         co_return co_await Socket::connect(reactor, std::move(address),
                                            reactor.within_ns(10 * ns_per_s));
     }
+    static Task<int32_t> finish_connecting(Reactor& reactor, int descriptor) {
+        co_return co_await reactor.connect(descriptor, reactor.within_ns(10 * ns_per_s));
+    }
     static Task<void> stop(Listener& listener) { co_await listener.stop(); }
 
     void connect_pair(bool has_small_buffers = false) {
+        Kernel& kernel = reactor_->kernel();
+        // TCP takes its buffers' sizes when it connects: later, each would be a stall.
+        const auto shrink = [&](int descriptor) {
+            if (has_small_buffers) backend_.set_small_buffers(kernel, descriptor);
+        };
         int accepted = -1;
-        auto listener = Listener::open(*reactor_, Address::parse("127.0.0.1:0").value(),
-                                       [&](int descriptor) { accepted = descriptor; });
-        ASSERT_TRUE(listener) << listener.error().context;
-        auto client = reactor_->run_until_done(connect(*reactor_, (*listener)->address()));
-        ASSERT_TRUE(client) << client.error().context;
-        client_ = std::move(*client);
+        const int listening = kernel.listen(Address::parse("127.0.0.1:0").value(), 16);
+        shrink(listening);
+        const auto listener =
+            Listener::adopt(*reactor_, listening, [&](int descriptor) { accepted = descriptor; });
+        client_ = Socket(*reactor_, kernel.open_connection(listener->address()));
+        shrink(client_.descriptor());
+        ASSERT_EQ(reactor_->run_until_done(finish_connecting(*reactor_, client_.descriptor())), 0);
         while (accepted < 0) reactor_->turn(ns_per_ms);
         server_ = Socket(*reactor_, accepted);
-        if (has_small_buffers) {
-            for (const int end : {client_.descriptor(), server_.descriptor()}) {
-                backend_.set_small_buffers(reactor_->kernel(), end);
-            }
-        }
-        reactor_->run_until_done(stop(**listener));
+        shrink(accepted);
+        reactor_->run_until_done(stop(*listener));
     }
 
     static Task<void> receive_to_end(Socket& socket, std::string& text) {

@@ -144,13 +144,13 @@ TEST(UringTraps, AutomaticTakesTheRingWhereItIsAllowed) {
     EXPECT_EQ(in_child([] { return serve_on(Backend::automatic); }), "uring");
 }
 
-// Ring memory counts against no limit since Linux 5.12, and we register no buffers.
+// The ring's own memory counts against it in newer systems; then a smaller one is taken.
 TEST(UringTraps, ASmallMemlockLimitIsEnough) {
     if (!has_io_uring()) GTEST_SKIP() << "not available here";
     EXPECT_EQ(in_child([]() -> std::string {
                   const rlimit small{64 << 10, 64 << 10};
                   if (setrlimit(RLIMIT_MEMLOCK, &small) != 0) return "no limit";
-                  // Root is not bound by the limit.
+                  // Root is not bound by the limit, and nobody's other processes count, too.
                   if (geteuid() == 0 && setuid(65534) != 0) return "still root";
                   return serve_on(Backend::uring);
               }),
