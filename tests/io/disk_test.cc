@@ -289,6 +289,7 @@ public:
     Address peer_address(int) const override { return {}; }
     void shutdown(int) override {}
     void close(int descriptor) override { ::close(descriptor); }
+    void forget(int) override {}
     int32_t try_read(int file, MutableBytes buffer, uint64_t offset) override {
         const auto half = buffer.first(buffer.size() / 2);
         return static_cast<int32_t>(
