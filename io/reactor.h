@@ -165,21 +165,25 @@ private:
     int32_t result_ = 0;
 };
 
+// The task may end in the middle of a turn, which would then wait for something that nobody needs:
+// hence wake().
 template <typename T>
 T Reactor::run_until_done(Task<T> task) {
     constexpr uint64_t turn_timeout_ns = 100'000'000;
     if constexpr (std::is_void_v<T>) {
         bool is_done = false;
-        start_detached([](Task<void> inner, bool& done) -> Task<void> {
+        start_detached([](Task<void> inner, bool& done, Kernel& kernel) -> Task<void> {
             co_await inner;
             done = true;
-        }(std::move(task), is_done));
+            kernel.wake();
+        }(std::move(task), is_done, *kernel_));
         while (!is_done) turn(turn_timeout_ns);
     } else {
         std::optional<T> value;
-        start_detached([](Task<T> inner, std::optional<T>& out) -> Task<void> {
+        start_detached([](Task<T> inner, std::optional<T>& out, Kernel& kernel) -> Task<void> {
             out.emplace(co_await inner);
-        }(std::move(task), value));
+            kernel.wake();
+        }(std::move(task), value, *kernel_));
         while (!value) turn(turn_timeout_ns);
         return std::move(*value);
     }

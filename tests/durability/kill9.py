@@ -14,13 +14,12 @@ import http.client
 import json
 import os
 import random
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
 
 WRITERS = 8
 NAMES_EACH = 40
@@ -43,36 +42,6 @@ def number_of(name, body):
         return None
     head = json.loads(content.split(b"\n", 1)[0])
     return head["number"] if head["name"] == name else None
-
-
-class Node:
-    def __init__(self, penstockd, directory, flags):
-        ready = os.path.join(directory, "ready.json")
-        self.log = open(os.path.join(directory, "log"), "ab")
-        self.process = subprocess.Popen(
-            [penstockd, "--data", os.path.join(directory, "data"), "--http", "127.0.0.1:0",
-             "--ready-file", ready, *flags], stdin=subprocess.DEVNULL, stdout=self.log,
-            stderr=self.log)
-        deadline = time.monotonic() + 30
-        while not os.path.exists(ready) or not self.is_own(ready):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
-                raise RuntimeError("the node did not start; see " + self.log.name)
-            time.sleep(0.002)
-        self.port = int(self.content["http"].rpartition(":")[2])
-
-    def is_own(self, ready):
-        with open(ready, encoding="utf-8") as file:
-            self.content = json.load(file)
-        return self.content["pid"] == self.process.pid
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.log.close()
-
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
 
 
 def request(connection, method, name, body=None):
@@ -147,52 +116,38 @@ def main():
     print(f"seed {arguments.seed}, {kills} kills")
 
     chance = random.Random(arguments.seed)
-    directory = tempfile.mkdtemp(prefix="penstock-kill9-")
+    checks = Checks()
     writers = [Writer(index, arguments.seed) for index in range(WRITERS)]
-    passed = failed = 0
-    node = None
-    try:
-        for turn in range(kills):
+    with TestDirectory("kill9") as directory:
+        for turn in range(kills + 1):
             # The same directory must serve whatever the number of cores and the backend.
-            flags = ["--cores", str(1 + turn % 2), "--io-backend", "auto" if turn % 3 else "epoll"]
-            node = Node(arguments.penstockd, directory, flags)
+            node = NodeProcess(arguments.penstockd, directory.path, "--cores", str(1 + turn % 2),
+                               "--io-backend", "auto" if turn % 3 else "epoll")
             if turn == 0:
-                connection = node.connect()
-                connection.request("POST", f"/v1/buckets/{BUCKET}?provider=ais",
-                                   json.dumps({"action": "create-bck", "name": "", "value": None}))
-                assert connection.getresponse().status == 200
+                node.create_bucket(BUCKET)
             for writer in writers:
                 writer.check(node)
-            threads = [threading.Thread(target=writer.work, args=(node,)) for writer in writers]
-            for thread in threads:
-                thread.start()
-            time.sleep(chance.uniform(0.05, 1.2))
-            node.kill()
-            for thread in threads:
-                thread.join()
+            if turn < kills:
+                work_until_killed(node, writers, chance.uniform(0.05, 1.2))
+            else:
+                checks.check(node.stop() == 0, "the last stop is an orderly one")
             errors = [error for writer in writers for error in writer.errors]
             for writer in writers:
                 writer.errors.clear()
-            print(f"kill {turn + 1}: {sum(w.acknowledged for w in writers)} acknowledged,"
-                  f" {len(errors)} errors", flush=True)
-            for error in errors[:10]:
-                print("  " + error)
-            passed, failed = passed + (not errors), failed + bool(errors)
-        node = Node(arguments.penstockd, directory, [])
-        for writer in writers:
-            writer.check(node)
-        errors = [error for writer in writers for error in writer.errors]
-        print("\n".join(errors[:10]))
-        passed, failed = passed + (not errors), failed + bool(errors)
-    finally:
-        if node is not None and node.process.poll() is None:
-            node.kill()
-        if failed == 0:
-            shutil.rmtree(directory, ignore_errors=True)
-        else:
-            print("kept: " + directory)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+            print(f"kill {turn + 1}: {sum(writer.acknowledged for writer in writers)} acknowledged")
+            checks.check(not errors, "; ".join(errors[:10]))
+        directory.is_kept = checks.failed > 0
+    return checks.finish()
+
+
+def work_until_killed(node, writers, seconds):
+    threads = [threading.Thread(target=writer.work, args=(node,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    node.kill()
+    for thread in threads:
+        thread.join()
 
 
 if __name__ == "__main__":

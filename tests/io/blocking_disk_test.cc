@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "io/fault_disk.h"
 #include "io/memory_disk.h"
 
 namespace penstock::io {
@@ -46,6 +47,14 @@ struct MemoryCase {
     std::unique_ptr<BlockingDisk> disk = storage.make_blocking_disk();
 };
 
+// The fault layer without faults.
+struct FaultCase {
+    MemoryStorage storage;
+    std::unique_ptr<BlockingDisk> inner = storage.make_blocking_disk();
+    FaultPlan plan;
+    std::unique_ptr<BlockingDisk> disk = make_fault_blocking_disk(*inner, plan);
+};
+
 template <typename Case>
 class BlockingDiskTest : public testing::Test {
 protected:
@@ -71,7 +80,7 @@ protected:
     Case case_;
 };
 
-using Cases = testing::Types<PosixCase, MemoryCase>;
+using Cases = testing::Types<PosixCase, MemoryCase, FaultCase>;
 TYPED_TEST_SUITE(BlockingDiskTest, Cases);
 
 TYPED_TEST(BlockingDiskTest, WhatIsWrittenIsRead) {

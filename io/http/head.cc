@@ -1,0 +1,325 @@
+#include "io/http/head.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "io/http/head_rules.h"
+
+namespace penstock::io::http {
+namespace {
+
+std::unexpected<HeadError> refuse(uint16_t status, std::string reason) {
+    return std::unexpected(HeadError{status, std::move(reason)});
+}
+
+struct MethodName {
+    std::string_view text;
+    Method method;
+};
+constexpr MethodName methods[] = {
+    {"GET", Method::get},         {"HEAD", Method::head},  {"PUT", Method::put},
+    {"POST", Method::post},       {"DELETE", Method::del}, {"PATCH", Method::patch},
+    {"OPTIONS", Method::options},
+};
+
+Method method_from(std::string_view text) {
+    for (const MethodName& name : methods) {
+        if (name.text == text) return name.method;
+    }
+    return Method::other;
+}
+
+// Splits the target into path and query. "http://host/path" is as good as "/path".
+bool split_target(RequestHead& head) {
+    std::string_view target = head.target;
+    if (equals_ignoring_case(target.substr(0, 7), "http://")) {
+        const size_t slash = target.find('/', 7);
+        target = slash == std::string_view::npos ? "/" : target.substr(slash);
+    }
+    if (target == "*") {
+        head.path = target;
+        head.query = {};
+        return head.method == Method::options;
+    }
+    if (target.empty() || target.front() != '/' || target.contains('#')) return false;
+    const size_t question = target.find('?');
+    head.path = target.substr(0, question);
+    head.query =
+        question == std::string_view::npos ? std::string_view() : target.substr(question + 1);
+    return true;
+}
+
+std::expected<void, HeadError> parse_request_line(std::string_view line, RequestHead& head) {
+    const size_t first = line.find(' ');
+    const size_t last = line.rfind(' ');
+    if (first == std::string_view::npos || first == last) {
+        return refuse(400, "the request line is not METHOD TARGET HTTP/1.1");
+    }
+    head.method_text = line.substr(0, first);
+    head.target = line.substr(first + 1, last - first - 1);
+    const std::string_view version = line.substr(last + 1);
+    if (head.method_text == "PRI" && version == "HTTP/2.0") {
+        return refuse(505, "HTTP/2 is not spoken here");
+    }
+    if (!is_token(head.method_text)) return refuse(400, "the method is malformed");
+    if (!is_target(head.target)) return refuse(400, "the request target is malformed");
+    if (version == "HTTP/1.0") {
+        head.is_http_1_0 = true;
+    } else if (version != "HTTP/1.1") {
+        const bool is_other_version = version.size() == 8 && version.starts_with("HTTP/");
+        return refuse(is_other_version ? 505 : 400, "the version is not HTTP/1.1");
+    }
+    head.method = method_from(head.method_text);
+    if (!split_target(head)) return refuse(400, "the request target is no absolute path");
+    return {};
+}
+
+// What the headers that rule the connection say; each may occur once.
+struct Framing {
+    uint32_t host_count = 0;
+    uint32_t length_count = 0;
+    uint32_t coding_count = 0;
+    bool says_close = false;
+    bool says_keep_alive = false;
+};
+
+std::expected<void, HeadError> note_header(const Header& header, RequestHead& head,
+                                           Framing& framing) {
+    // By length first: most headers are none of these.
+    switch (header.name.size()) {
+        case 4:
+            if (!equals_ignoring_case(header.name, "host")) break;
+            ++framing.host_count;
+            if (!is_host(header.value)) return refuse(400, "Host is malformed");
+            break;
+        case 6:
+            if (!equals_ignoring_case(header.name, "expect")) break;
+            if (!equals_ignoring_case(header.value, "100-continue")) {
+                return refuse(417, "only Expect: 100-continue is understood");
+            }
+            head.expects_continue = true;
+            break;
+        case 10:
+            if (!equals_ignoring_case(header.name, "connection")) break;
+            framing.says_close = framing.says_close || list_has(header.value, "close");
+            framing.says_keep_alive =
+                framing.says_keep_alive || list_has(header.value, "keep-alive");
+            break;
+        case 14: {
+            if (!equals_ignoring_case(header.name, "content-length")) break;
+            ++framing.length_count;
+            const std::optional<uint64_t> length = decimal_from(header.value);
+            if (!length) return refuse(400, "Content-Length is not a number");
+            head.content_length = *length;
+            break;
+        }
+        case 17:
+            if (!equals_ignoring_case(header.name, "transfer-encoding")) break;
+            ++framing.coding_count;
+            if (!equals_ignoring_case(header.value, "chunked")) {
+                return refuse(400, "the only Transfer-Encoding understood is chunked");
+            }
+            break;
+        default:
+            break;
+    }
+    return {};
+}
+
+std::expected<void, HeadError> apply_framing(const Framing& framing, RequestHead& head) {
+    if (framing.host_count > 1 || (framing.host_count == 0 && !head.is_http_1_0)) {
+        return refuse(400, "there must be one Host header");
+    }
+    if (framing.length_count > 1 || framing.coding_count > 1 ||
+        (framing.length_count == 1 && framing.coding_count == 1)) {
+        return refuse(400, "the body's length is given twice");
+    }
+    if (framing.coding_count == 1 && head.is_http_1_0) {
+        return refuse(400, "HTTP/1.0 has no Transfer-Encoding");
+    }
+    if (framing.coding_count == 1) {
+        head.body_kind = BodyKind::chunked;
+    } else if (framing.length_count == 1) {
+        head.body_kind = BodyKind::length;
+    }
+    head.keeps_alive =
+        head.is_http_1_0 ? framing.says_keep_alive && !framing.says_close : !framing.says_close;
+    if (head.is_http_1_0) head.expects_continue = false;
+    return {};
+}
+
+}  // namespace
+
+std::string_view RequestHead::find(std::string_view name) const {
+    for (const Header& header : headers) {
+        if (header.name.size() != name.size()) continue;
+        const bool is_equal =
+            std::equal(name.begin(), name.end(), header.name.begin(), [](char left, char right) {
+                const auto lower = [](char c) {
+                    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+                };
+                return lower(left) == lower(right);
+            });
+        if (is_equal) return header.value;
+    }
+    return {};
+}
+
+bool RequestHead::has(std::string_view name) const {
+    return find(name).data() != nullptr;
+}
+
+std::expected<std::optional<uint32_t>, HeadError> find_head_end(Bytes bytes, uint32_t scanned,
+                                                                const HeadLimits& limits) {
+    const std::string_view text = as_text(bytes);
+    // Of what was looked at before only the last bytes matter: an end may begin in them.
+    size_t from = scanned < 3 ? 0 : scanned - 3;
+    for (;;) {
+        const size_t at = text.find('\n', from);
+        if (at == std::string_view::npos) break;
+        if (at == 0 || text[at - 1] != '\r') return refuse(400, "a line ends without CR");
+        if (at == 1) return refuse(400, "the request begins with an empty line");
+        if (at >= 3 && text[at - 2] == '\n') {
+            return std::optional(static_cast<uint32_t>(at + 1));
+        }
+        from = at + 1;
+    }
+    const size_t line_end = text.find('\n');
+    if (line_end > limits.request_line_bytes_max && text.size() > limits.request_line_bytes_max) {
+        return refuse(414, "the request line is longer than " +
+                               std::to_string(limits.request_line_bytes_max) + " bytes");
+    }
+    if (text.size() > uint64_t{limits.request_line_bytes_max} + limits.headers_bytes_max) {
+        return refuse(431, "the headers are longer than " +
+                               std::to_string(limits.headers_bytes_max) + " bytes");
+    }
+    return std::nullopt;
+}
+
+std::expected<void, HeadError> parse_request_head(Bytes bytes, const HeadLimits& limits,
+                                                  RequestHead& into) {
+    std::vector<Header> headers = std::move(into.headers);
+    headers.clear();
+    into = RequestHead();
+    into.headers = std::move(headers);
+
+    std::string_view text = as_text(bytes);
+    const size_t line_end = text.find("\r\n");
+    if (line_end == std::string_view::npos) return refuse(400, "the request has no end");
+    if (line_end > limits.request_line_bytes_max) {
+        return refuse(414, "the request line is longer than " +
+                               std::to_string(limits.request_line_bytes_max) + " bytes");
+    }
+    const auto line = parse_request_line(text.substr(0, line_end), into);
+    if (!line) return line;
+    text.remove_prefix(line_end + 2);
+    if (text.size() > uint64_t{limits.headers_bytes_max} + 2) {
+        return refuse(431, "the headers are longer than " +
+                               std::to_string(limits.headers_bytes_max) + " bytes");
+    }
+
+    Framing framing;
+    for (;;) {
+        const size_t end = text.find("\r\n");
+        if (end == std::string_view::npos) return refuse(400, "a header has no end");
+        if (end == 0) break;
+        const std::string_view field = text.substr(0, end);
+        text.remove_prefix(end + 2);
+        if (into.headers.size() == limits.headers_count_max) {
+            return refuse(431, "there are more than " + std::to_string(limits.headers_count_max) +
+                                   " headers");
+        }
+        // A folded line begins with a blank, and a blank is no token: refused here, as is a blank
+        // before the colon.
+        const size_t colon = field.find(':');
+        if (colon == std::string_view::npos || !is_token(field.substr(0, colon))) {
+            return refuse(400, "a header is malformed");
+        }
+        const Header header{field.substr(0, colon), trim(field.substr(colon + 1))};
+        if (!is_field_value(header.value)) return refuse(400, "a header's value is malformed");
+        const auto noted = note_header(header, into, framing);
+        if (!noted) return noted;
+        into.headers.push_back(header);
+    }
+    if (text.size() != 2) return refuse(400, "the head has a second end");
+    return apply_framing(framing, into);
+}
+
+void ResponseHead::add(std::string_view name, std::string_view value) {
+    text_.append(name).append(": ");
+    for (const char character : value) {
+        if (character != '\r' && character != '\n' && character != '\0') {
+            text_.push_back(character);
+        }
+    }
+    text_.append("\r\n");
+}
+
+void ResponseHead::add(std::string_view name, uint64_t value) {
+    add(name, std::to_string(value));
+}
+
+std::string_view reason_phrase(uint16_t status) {
+    switch (status) {
+        case 100:
+            return "Continue";
+        case 200:
+            return "OK";
+        case 202:
+            return "Accepted";
+        case 204:
+            return "No Content";
+        case 206:
+            return "Partial Content";
+        case 304:
+            return "Not Modified";
+        case 400:
+            return "Bad Request";
+        case 401:
+            return "Unauthorized";
+        case 403:
+            return "Forbidden";
+        case 404:
+            return "Not Found";
+        case 405:
+            return "Method Not Allowed";
+        case 408:
+            return "Request Timeout";
+        case 409:
+            return "Conflict";
+        case 410:
+            return "Gone";
+        case 412:
+            return "Precondition Failed";
+        case 413:
+            return "Content Too Large";
+        case 414:
+            return "URI Too Long";
+        case 416:
+            return "Range Not Satisfiable";
+        case 417:
+            return "Expectation Failed";
+        case 422:
+            return "Unprocessable Content";
+        case 423:
+            return "Locked";
+        case 429:
+            return "Too Many Requests";
+        case 431:
+            return "Request Header Fields Too Large";
+        case 500:
+            return "Internal Server Error";
+        case 501:
+            return "Not Implemented";
+        case 503:
+            return "Service Unavailable";
+        case 505:
+            return "HTTP Version Not Supported";
+        case 507:
+            return "Insufficient Storage";
+        default:
+            return "Unknown";
+    }
+}
+
+}  // namespace penstock::io::http
