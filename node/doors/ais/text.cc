@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 #include <ctime>
 
 namespace penstock::node::ais {
@@ -18,11 +19,28 @@ constexpr std::array<const char*, 12> months = {
 constexpr std::array<const char*, 7> days = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                              "Thursday", "Friday", "Saturday"};
 
+// Not gmtime_r(), which takes a lock of the C library: this is on the path of every GET.
 std::tm utc_time(uint64_t wall_ns) {
-    const auto seconds = static_cast<time_t>(wall_ns / ns_per_second);
-    std::tm time{};
-    gmtime_r(&seconds, &time);
-    return time;
+    const std::chrono::sys_seconds seconds(
+        std::chrono::seconds(static_cast<int64_t>(wall_ns / ns_per_second)));
+    const std::chrono::sys_days day = std::chrono::floor<std::chrono::days>(seconds);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss time(seconds - day);
+    std::tm parts{};
+    parts.tm_year = static_cast<int>(date.year()) - 1900;
+    parts.tm_mon = static_cast<int>(static_cast<unsigned>(date.month())) - 1;
+    parts.tm_mday = static_cast<int>(static_cast<unsigned>(date.day()));
+    parts.tm_wday = static_cast<int>(std::chrono::weekday(day).c_encoding());
+    parts.tm_hour = static_cast<int>(time.hours().count());
+    parts.tm_min = static_cast<int>(time.minutes().count());
+    parts.tm_sec = static_cast<int>(time.seconds().count());
+    return parts;
+}
+
+char* put_two_digits(char* to, int value) {
+    to[0] = static_cast<char>('0' + value / 10 % 10);
+    to[1] = static_cast<char>('0' + value % 10);
+    return to + 2;
 }
 
 // The length of the UTF-8 sequence at the front of `text` (RFC 3629), 0 if it is none.
@@ -171,9 +189,16 @@ std::optional<bool> boolean_from(std::string_view text) {
 
 std::string http_date(uint64_t wall_ns) {
     const std::tm time = utc_time(wall_ns);
-    return fmt::format("{:.3}, {:02} {:.3} {:04} {:02}:{:02}:{:02} GMT", days[size_t(time.tm_wday)],
-                       time.tm_mday, months[size_t(time.tm_mon)], time.tm_year + 1900, time.tm_hour,
-                       time.tm_min, time.tm_sec);
+    std::string text = "Day, 00 Mon 0000 00:00:00 GMT";
+    std::memcpy(text.data(), days[size_t(time.tm_wday)], 3);
+    put_two_digits(text.data() + 5, time.tm_mday);
+    std::memcpy(text.data() + 8, months[size_t(time.tm_mon)], 3);
+    put_two_digits(text.data() + 12, (time.tm_year + 1900) / 100);
+    put_two_digits(text.data() + 14, time.tm_year % 100);
+    put_two_digits(text.data() + 17, time.tm_hour);
+    put_two_digits(text.data() + 20, time.tm_min);
+    put_two_digits(text.data() + 23, time.tm_sec);
+    return text;
 }
 
 std::optional<uint64_t> seconds_from_http_date(std::string_view text) {
