@@ -98,12 +98,10 @@ bool has_tar_checksum(Bytes block) {
     return static_cast<int64_t>(sum) - 256 * high_count == static_cast<int64_t>(*wanted);
 }
 
-std::string TarHeader::path() const {
-    if (prefix.empty()) return std::string(name);
-    std::string joined;
-    joined.reserve(prefix.size() + 1 + name.size());
-    joined.append(prefix).append("/").append(name);
-    return joined;
+void TarHeader::path_into(std::string& path) const {
+    path.assign(prefix);
+    if (!prefix.empty()) path.push_back('/');
+    path.append(name);
 }
 
 std::optional<TarHeader> parse_tar_header(Bytes block) {

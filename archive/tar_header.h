@@ -34,7 +34,8 @@ struct TarHeader {
     // GNU's old sparse files: more blocks of the map follow the header.
     bool has_sparse_blocks = false;
 
-    std::string path() const;
+    // Replaces `path` by prefix, "/" and name.
+    void path_into(std::string& path) const;
 };
 // nullopt: the checksum or a number is wrong.
 std::optional<TarHeader> parse_tar_header(Bytes block);

@@ -20,11 +20,6 @@ enum class Step : uint8_t {
     over,           // behind the end mark or the damage: only counted
 };
 
-struct Pending {
-    std::string name;
-    uint64_t offset = 0;
-};
-
 bool is_regular(char type) {
     return type == '0' || type == '\0' || type == '7';
 }
@@ -78,13 +73,16 @@ struct TarScanner::State {
     bool has_extension = false;  // one is waiting for the entry it describes
     std::optional<std::string> long_name;
     PaxValues local, global;
-    std::optional<Pending> pending;  // a member whose content has not all passed by
-    uint64_t pending_bytes = 0;
+    // The entry being read; the name keeps its memory from one to the next.
+    std::string entry_name;
+    uint64_t content_start = 0;
+    uint64_t content_bytes = 0;
+    bool is_member_pending = false;  // a member's content has not all passed by
 };
 
 void TarScanner::State::damage() {
     damaged_at = entry_start;
-    pending.reset();
+    is_member_pending = false;
     step = Step::over;
 }
 
@@ -165,16 +163,16 @@ void TarScanner::State::start_padding() {
 }
 
 void TarScanner::State::on_content_end() {
-    if (pending) {
-        if (!builder.add(pending->name, pending->offset, pending_bytes)) return damage();
-        pending.reset();
+    if (is_member_pending) {
+        if (!builder.add(entry_name, content_start, content_bytes)) return damage();
+        is_member_pending = false;
     }
     start_padding();
 }
 
 void TarScanner::State::on_block(Bytes whole) {
     if (step == Step::sparse_blocks) {
-        if (!has_next_sparse_block(whole)) start_content(pending_bytes);
+        if (!has_next_sparse_block(whole)) start_content(content_bytes);
         return;
     }
     if (is_zero_block(whole)) {
@@ -245,7 +243,7 @@ void TarScanner::State::on_pax() {
 }
 
 void TarScanner::State::on_entry(const TarHeader& header) {
-    std::string name;
+    std::string& name = entry_name;
     if (local.path && !local.path->empty()) {
         name = std::move(*local.path);
     } else if (long_name) {
@@ -253,7 +251,7 @@ void TarScanner::State::on_entry(const TarHeader& header) {
     } else if (!local.path && global.path && !global.path->empty()) {
         name = *global.path;
     } else {
-        name = header.path();
+        header.path_into(name);
     }
     uint64_t size = header.size;
     if (local.size) {
@@ -262,13 +260,14 @@ void TarScanner::State::on_entry(const TarHeader& header) {
         size = *global.size;
     }
     const bool is_sparse = local.is_sparse || global.is_sparse;
-    local = {};
+    if (has_extension) local = {};
     long_name.reset();
     has_extension = false;
 
     if (has_no_content(header.type)) return start_content(0);
     if (name.size() > limits.name_bytes_max) return damage();
-    pending_bytes = size;
+    content_start = position;
+    content_bytes = size;
     if (header.type == 'S') {
         step = Step::sparse_blocks;
         if (!header.has_sparse_blocks) start_content(size);
@@ -279,7 +278,7 @@ void TarScanner::State::on_entry(const TarHeader& header) {
     const bool is_member = is_regular(header.type) && !is_sparse && !name.ends_with('/') &&
                            !name.contains('\0') && !plain_member_name(name).empty();
     if (is_member && builder.member_count() >= limits.members_max) return damage();
-    if (is_member) pending = Pending{std::move(name), position};
+    is_member_pending = is_member;
     start_content(size);
 }
 

@@ -50,7 +50,7 @@ std::string pax_records(const TarEntry& entry) {
 
 void put_text(MutableBytes to, std::string_view text) {
     ASSERT(text.size() <= to.size());
-    std::memcpy(to.data(), text.data(), text.size());
+    std::ranges::copy(as_bytes(text), to.begin());
 }
 
 void put_octal(MutableBytes to, uint64_t value, size_t digits) {

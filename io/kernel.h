@@ -25,7 +25,7 @@ enum class OperationKind : uint8_t {
     sync_data,      // file: fdatasync
     sync_all,       // file: fsync
     receive,        // socket: at least one byte, up to size; 0 at the peer's end
-    receive_all,    // socket: size bytes; fewer only at the peer's end
+    receive_all,    // socket: size bytes; fewer only at the peer's end or reset
     send,           // socket: size bytes, all of them unless the connection fails
     connect,        // socket: to the address made by open_connection()
     accept,         // listener: goes on until cancelled; on_done runs once for each connection
@@ -112,6 +112,10 @@ public:
     // Makes pending receives and sends end; close() alone would leave them pending for ever.
     virtual void shutdown(int socket) = 0;
     virtual void close(int descriptor) = 0;
+    // Says that the descriptor goes on living under another kernel (a connection dealt to another
+    // core), so that nothing remembered of it here meets a later one of the same number. No
+    // operation may be pending on it.
+    virtual void forget(int descriptor) = 0;
 
     // What is cheap and cannot wait is done at once: a count, or -EAGAIN where it would wait.
     virtual int32_t try_read(int file, MutableBytes buffer, uint64_t offset) = 0;

@@ -56,6 +56,8 @@ public:
     // Odd while tasks may run, even while this reactor is inside its call on the kernel, where
     // nothing of ours holds a reference (io/turns.h). Grows by two each turn.
     const std::atomic<uint64_t>& turn_count() const { return turn_count_; }
+    // A task is ready or a message has come: a turn now would not wait. Asked between turns.
+    bool has_work() const { return !ready_.empty() || !mailbox_.is_empty(); }
     // Nanoseconds spent doing something, as opposed to waiting or spinning.
     uint64_t busy_ns() const { return busy_ns_; }
 

@@ -154,6 +154,7 @@ void Socket::shutdown() {
 }
 
 int Socket::release() {
+    if (is_open()) reactor_->kernel().forget(descriptor_);
     return std::exchange(descriptor_, -1);
 }
 

@@ -115,6 +115,7 @@ public:
         targets_.erase(descriptor);
         ::close(descriptor);
     }
+    void forget(int descriptor) override { targets_.erase(descriptor); }
 
     int32_t try_read(int file, MutableBytes buffer, uint64_t offset) override {
         return internal::read_without_waiting(file, buffer, offset);
@@ -222,6 +223,11 @@ private:
         if (slot.is_polling) {
             const unsigned mask = operation.kind == OperationKind::send ? POLLOUT : POLLIN;
             io_uring_prep_poll_add(&entry, descriptor, mask);
+            io_uring_sqe_set_data64(&entry, user_data_of(operation));
+            return;
+        }
+        if (operation.size == 0 && is_socket_stream(operation.kind)) {
+            io_uring_prep_nop(&entry);  // a receive of nothing would wait for a first byte
             io_uring_sqe_set_data64(&entry, user_data_of(operation));
             return;
         }
