@@ -6,10 +6,11 @@ namespace penstock::node::ais {
 namespace {
 
 constexpr std::string_view access_names[] = {
-    "GET",          "HEAD-OBJECT",    "PUT",           "APPEND",      "DELETE-OBJECT",
-    "MOVE-OBJECT",  "PROMOTE",        "UPDATE-OBJECT", "HEAD-BUCKET", "LIST-OBJECTS",
-    "PATCH",        "SET-BUCKET-ACL", "LIST-BUCKETS",  "SHOW-CLUSTER", "CREATE-BUCKET",
-    "DESTROY-BUCKET", "MOVE-BUCKET",  "ADMIN",
+    "GET",           "HEAD-OBJECT",  "PUT",           "APPEND",
+    "DELETE-OBJECT", "MOVE-OBJECT",  "PROMOTE",       "UPDATE-OBJECT",
+    "HEAD-BUCKET",   "LIST-OBJECTS", "PATCH",         "SET-BUCKET-ACL",
+    "LIST-BUCKETS",  "SHOW-CLUSTER", "CREATE-BUCKET", "DESTROY-BUCKET",
+    "MOVE-BUCKET",   "ADMIN",
 };
 
 std::string allowed_names(uint64_t access) {

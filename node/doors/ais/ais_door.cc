@@ -45,8 +45,7 @@ io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& r
 
 io::http::Response AisDoor::refuse(io::BufferPool& buffers,
                                    const io::http::HeadError& error) const {
-    return ais::error_response(buffers, node_,
-                               {error.status, "", error.reason, {}, false, true});
+    return ais::error_response(buffers, node_, {error.status, "", error.reason, {}, false, true});
 }
 
 io::Task<void> AisDoor::stop() {

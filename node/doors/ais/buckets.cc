@@ -24,22 +24,14 @@ struct LaterAction {
     std::string_view name;
 };
 constexpr LaterAction later_actions[] = {
-    {Method::get, "summary-shard"},
-    {Method::get, "show-inventory"},
-    {Method::post, "move-bck"},
-    {Method::post, "copy-bck"},
-    {Method::post, "etl-bck"},
-    {Method::post, "prefetch-listrange"},
-    {Method::post, "copy-listrange"},
-    {Method::post, "etl-listrange"},
-    {Method::post, "make-n-copies"},
-    {Method::post, "ec-encode"},
-    {Method::post, "rechunk"},
-    {Method::post, "index-shard"},
-    {Method::post, "create-inventory"},
-    {Method::put, "archive"},
-    {Method::del, "delete-listrange"},
-    {Method::del, "destroy-inventory"},
+    {Method::get, "summary-shard"},     {Method::get, "show-inventory"},
+    {Method::post, "move-bck"},         {Method::post, "copy-bck"},
+    {Method::post, "etl-bck"},          {Method::post, "prefetch-listrange"},
+    {Method::post, "copy-listrange"},   {Method::post, "etl-listrange"},
+    {Method::post, "make-n-copies"},    {Method::post, "ec-encode"},
+    {Method::post, "rechunk"},          {Method::post, "index-shard"},
+    {Method::post, "create-inventory"}, {Method::put, "archive"},
+    {Method::del, "delete-listrange"},  {Method::del, "destroy-inventory"},
 };
 
 std::unexpected<ApiError> refuse_action(const Call& call, std::string_view action) {
@@ -53,9 +45,11 @@ ApiError bucket_error(const Call& call, const BucketName& name, std::string_view
                       const Error& error) {
     if (error.code == Errc::not_found) return bucket_missing(name);
     if (error.code == Errc::exists) {
-        return {409,   "ErrBucketAlreadyExists",
+        return {409,
+                "ErrBucketAlreadyExists",
                 fmt::format("bucket \"{}\" already exists", bucket_url(name)),
-                {},    false,
+                {},
+                false,
                 false};
     }
     if (error.code == Errc::denied) {
@@ -183,9 +177,9 @@ io::Task<Reply> get_bucket(Call& call, const BucketName& name, SummaryBoard& sum
 
 Response properties_response(const Bucket& bucket) {
     Response response{io::http::ResponseHead(200), {}, {}, false, false};
-    response.head.add("Ais-Bucket-Props",
-                      properties_json(bucket).dump(-1, ' ', true,
-                                                   OrderedJson::error_handler_t::replace));
+    response.head.add(
+        "Ais-Bucket-Props",
+        properties_json(bucket).dump(-1, ' ', true, OrderedJson::error_handler_t::replace));
     return response;
 }
 
@@ -224,10 +218,10 @@ io::Task<Reply> head_bucket(Call& call, const BucketName& name, std::string_view
 
 io::Task<Reply> create_bucket(Call& call, const BucketName& name, const Action& action) {
     if (name.provider != "ais") {
-        co_return refuse(501, "ErrRemoteBckNotFound",
-                         fmt::format("{} bucket \"{}://{}\" does not exist: {}", name.provider,
-                                     provider_scheme(name.provider), name.name,
-                                     missing_backend(name.provider)));
+        co_return refuse(
+            501, "ErrRemoteBckNotFound",
+            fmt::format("{} bucket \"{}://{}\" does not exist: {}", name.provider,
+                        provider_scheme(name.provider), name.name, missing_backend(name.provider)));
     }
     CO_TRY(BucketProperties properties, changed_properties({}, action.value));
     const Status created =
@@ -270,9 +264,9 @@ io::Task<Reply> patch_bucket(Call& call, const BucketName& name) {
 io::Task<Reply> delete_bucket(Call& call, const BucketName& name) {
     CO_TRY(const Action action, co_await read_action(call));
     if (action.action == "evict-remote-bck" || action.action == "evict-listrange") {
-        co_return refuse(400, "ErrNotRemoteBck",
-                         fmt::format("{}: expecting remote bucket (have {})", action.action,
-                                     bucket_url(name)));
+        co_return refuse(
+            400, "ErrNotRemoteBck",
+            fmt::format("{}: expecting remote bucket (have {})", action.action, bucket_url(name)));
     }
     if (action.action != "destroy-bck") co_return refuse_action(call, action.action);
     const Status destroyed = co_await call.service.destroy_bucket(call.core, name);

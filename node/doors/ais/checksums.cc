@@ -58,8 +58,7 @@ std::expected<std::optional<ContentChecksum>, ApiError> expected_checksum(
     if (named->type == ChecksumType::none || value.empty()) return std::nullopt;
 
     // Digests are written in lower case: anything else is no digest of this type.
-    const bool is_lower_hex =
-        value.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+    const bool is_lower_hex = value.find_first_not_of("0123456789abcdef") == std::string_view::npos;
     const auto digest = bytes_from_hex(value);
     if (!is_lower_hex || !digest || digest->size() != named->digest_bytes) {
         return refuse(400, "ErrBadCksum",

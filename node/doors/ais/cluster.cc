@@ -20,13 +20,13 @@ constexpr std::string_view daemon_allowed = "DELETE, GET, POST, PUT";
 
 // Actions of PUT /v1/cluster (contract, sections 4.6, 4.7 and 9.1), all of a later release.
 constexpr std::string_view cluster_actions[] = {
-    "start",          "stop",         "set-config",    "reset-config",      "rotate-logs",
-    "reload-creds",   "clear-lcache", "reset-stats",   "start-maintenance", "stop-maintenance",
-    "shutdown-node",  "rm-unsafe",    "shutdown",      "decommission",      "decommission-node",
+    "start",         "stop",         "set-config",  "reset-config",      "rotate-logs",
+    "reload-creds",  "clear-lcache", "reset-stats", "start-maintenance", "stop-maintenance",
+    "shutdown-node", "rm-unsafe",    "shutdown",    "decommission",      "decommission-node",
 };
 constexpr std::string_view cluster_paths[] = {
-    "set-config",   "attach",  "detach", "enable-bend", "disable-bend", "proxy",
-    "load-x509",    "join-by-admin",
+    "set-config",   "attach", "detach",    "enable-bend",
+    "disable-bend", "proxy",  "load-x509", "join-by-admin",
 };
 constexpr std::string_view mountpath_actions[] = {
     "attach-mp", "detach-mp", "enable-mp", "disable-mp", "rescan-mp", "fshc-mp",

@@ -48,22 +48,20 @@ uint64_t percent(uint64_t part, uint64_t whole) {
 
 OrderedJson capacity_json(const Call& call, Role role) {
     if (role == Role::gateway) {
-        return {{"mountpaths", nullptr}, {"cs_err", ""},  {"total_used", "0"},
-                {"total_avail", "0"},    {"pct_max", 0}, {"pct_avg", 0},
-                {"pct_min", 0}};
+        return {{"mountpaths", nullptr}, {"cs_err", ""}, {"total_used", "0"}, {"total_avail", "0"},
+                {"pct_max", 0},          {"pct_avg", 0}, {"pct_min", 0}};
     }
     const StoreUsage usage = call.service.usage();
-    const uint64_t used = usage.space.total_bytes -
-                          std::min(usage.space.total_bytes, usage.space.available_bytes);
+    const uint64_t used =
+        usage.space.total_bytes - std::min(usage.space.total_bytes, usage.space.available_bytes);
     const uint64_t used_percent = percent(used, usage.space.total_bytes);
     const std::string available = std::to_string(usage.space.available_bytes);
-    OrderedJson mountpath = {
-        {"mountpath_label", ""},
-        {"fs", {{"Fs", call.node.data_path}, {"FsType", ""}, {"FsID", "0,0"}}},
-        {"disks", {"-"}},
-        {"used", std::to_string(used)},
-        {"avail", available},
-        {"pct_used", used_percent}};
+    OrderedJson mountpath = {{"mountpath_label", ""},
+                             {"fs", {{"Fs", call.node.data_path}, {"FsType", ""}, {"FsID", "0,0"}}},
+                             {"disks", {"-"}},
+                             {"used", std::to_string(used)},
+                             {"avail", available},
+                             {"pct_used", used_percent}};
     return {{"mountpaths", {{call.node.data_path, std::move(mountpath)}}},
             {"cs_err", ""},
             {"total_used", std::to_string(used)},
@@ -178,8 +176,7 @@ OrderedJson bucket_metadata_json(const Call& call) {
     OrderedJson providers = {{"ais", {{"@#", OrderedJson::object()}}}};
     for (const auto& bucket : call.service.buckets(call.core)) {
         const BucketName& name = bucket->name;
-        const std::string space =
-            fmt::format("@{}#{}", name.namespace_uuid, name.namespace_name);
+        const std::string space = fmt::format("@{}#{}", name.namespace_uuid, name.namespace_name);
         providers[name.provider][space][name.name] = properties_json(*bucket);
     }
     return {{"providers", std::move(providers)},

@@ -88,9 +88,11 @@ bool is_range_meant(const Call& call, const ObjectAttributes& attributes) {
 }
 
 ApiError condition_failed(const ObjectTarget& target) {
-    return {412,   "ErrPreconditionFailed",
+    return {412,
+            "ErrPreconditionFailed",
             fmt::format("{} is not the version that was asked for", target.url()),
-            {},    false,
+            {},
+            false,
             false};
 }
 

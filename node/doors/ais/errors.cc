@@ -45,8 +45,8 @@ io::http::Response make_response(io::BufferPool& buffers, const NodeIdentity& no
                                  const Origin& origin, const ApiError& error, bool is_head) {
     io::http::Response response{io::http::ResponseHead(error.status), {}, {}, true, error.closes};
     for (const auto& [name, value] : error.headers) response.head.add(name, value);
-    response.head.add("Content-Type", error.is_plain_text ? "text/plain; charset=utf-8"
-                                                          : "application/json");
+    response.head.add("Content-Type",
+                      error.is_plain_text ? "text/plain; charset=utf-8" : "application/json");
     response.head.add("X-Content-Type-Options", "nosniff");
     std::string body = error.is_plain_text ? error.message : error_json(node, origin, error);
     if (is_head) {
@@ -93,8 +93,8 @@ std::unexpected<ApiError> refuse_not_built(std::string_view what) {
 }
 
 std::unexpected<ApiError> refuse_method(std::string_view allowed) {
-    return std::unexpected(ApiError{
-        405, "", "Method Not Allowed", {{"Allow", std::string(allowed)}}, true, false});
+    return std::unexpected(
+        ApiError{405, "", "Method Not Allowed", {{"Allow", std::string(allowed)}}, true, false});
 }
 
 std::string bucket_url(const BucketName& bucket) {
@@ -110,8 +110,12 @@ std::string object_url(const BucketName& bucket, std::string_view object) {
 }
 
 ApiError bucket_missing(const BucketName& bucket) {
-    return {404, "ErrBckNotFound", fmt::format("bucket \"{}\" does not exist", bucket_url(bucket)),
-            {},  false,            false};
+    return {404,
+            "ErrBckNotFound",
+            fmt::format("bucket \"{}\" does not exist", bucket_url(bucket)),
+            {},
+            false,
+            false};
 }
 
 ApiError object_missing(const NodeIdentity& node, const BucketName& bucket,

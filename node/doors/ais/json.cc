@@ -58,7 +58,8 @@ std::optional<Action> action_from(const Json& json) {
 }
 
 io::Task<std::expected<std::optional<Json>, ApiError>> read_json(Call& call) {
-    auto body = co_await call.request.body.read_all(call.request.buffers, json_bytes_max);
+    auto body = co_await call.request.body.read_all(call.request.reactor, call.request.buffers,
+                                                    json_bytes_max);
     if (!body) co_return std::unexpected(api_error(body.error(), "the request's body"));
     if (body->is_empty()) co_return std::optional<Json>();
     std::optional<Json> json = parse_json(as_text(body->bytes()));

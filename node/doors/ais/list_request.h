@@ -31,9 +31,7 @@ struct ListColumns {
     bool operator==(const ListColumns&) const = default;
 
     // Whether an entry cannot be made from the catalogue alone.
-    bool needs_attributes() const {
-        return has_checksum || has_atime || has_version || has_custom;
-    }
+    bool needs_attributes() const { return has_checksum || has_atime || has_version || has_custom; }
 };
 
 struct ListRequest {

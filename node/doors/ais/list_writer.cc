@@ -204,7 +204,8 @@ void append_json_row(std::string& to, const ListRow& row, const ListContext& con
 uint64_t expected_bytes(const ListAnswer& answer) {
     constexpr uint64_t row_bytes = 24;  // beside the name
     uint64_t bytes = 4096;
-    for (const ListRow& row : answer.rows) bytes += row.object.size() + row.member.size() + row_bytes;
+    for (const ListRow& row : answer.rows)
+        bytes += row.object.size() + row.member.size() + row_bytes;
     return bytes;
 }
 

@@ -29,7 +29,8 @@ void add_row(Page& page, const ListPage& from, size_t position) {
     const ListPage::Entry& entry = from.entries[position];
     ListRow row{from.name(entry), {}, entry.size_bytes, entry_cached, nullptr};
     if (entry.is_directory) row.flags = entry_directory;
-    if (!entry.is_directory && !from.attributes.empty()) row.attributes = &from.attributes[position];
+    if (!entry.is_directory && !from.attributes.empty())
+        row.attributes = &from.attributes[position];
     page.answer.rows.push_back(row);
 }
 
@@ -98,7 +99,8 @@ io::Task<Status> fill_plain(Call& call, const BucketName& bucket, const ListRequ
     const ListPage& kept = page.pages.emplace_back(std::move(listed));
     page.answer.rows.reserve(kept.entries.size());
     for (size_t at = 0; at < kept.entries.size(); ++at) add_row(page, kept, at);
-    if (!kept.is_last && !page.answer.rows.empty()) page.answer.token = token_from_name(last_name(page));
+    if (!kept.is_last && !page.answer.rows.empty())
+        page.answer.token = token_from_name(last_name(page));
     co_return Status();
 }
 
@@ -211,8 +213,7 @@ io::Task<Reply> list_objects(Call& call, std::shared_ptr<const Bucket> bucket,
 
     const std::string location = location_text(call.node);
     const ListContext context{request.columns, bucket->properties, request.time_format, location};
-    const bool is_msgpack =
-        call.request.head.find("Accept").contains("application/msgpack");
+    const bool is_msgpack = call.request.head.find("Accept").contains("application/msgpack");
     io::http::Response response{io::http::ResponseHead(200), {}, {}, true, false};
     // Clients compare this with "==": no charset.
     response.head.add("Content-Type",

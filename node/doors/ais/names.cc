@@ -17,7 +17,7 @@ struct Provider {
 };
 
 constexpr Provider providers[] = {
-    {"ais", "ais", "AIS"}, {"aws", "s3", "AWS"}, {"gcp", "gs", "GCP"},
+    {"ais", "ais", "AIS"},    {"aws", "s3", "AWS"}, {"gcp", "gs", "GCP"},
     {"azure", "az", "Azure"}, {"oci", "oc", "OCI"},
 };
 
@@ -74,9 +74,9 @@ std::unexpected<ApiError> refuse_uri(const Call& call) {
 std::unexpected<ApiError> refuse_short(const Call& call, int expected, int got) {
     std::string_view path = call.path;
     path.remove_prefix(std::min<size_t>(path.size(), 1));
-    return refuse(400, "",
-                  fmt::format("URL '{}' is too short: expected {} items, got {}", path, expected,
-                              got));
+    return refuse(
+        400, "",
+        fmt::format("URL '{}' is too short: expected {} items, got {}", path, expected, got));
 }
 
 std::expected<std::string_view, ApiError> provider_from(const Call& call) {

@@ -44,10 +44,9 @@ ApiError read_error(const Call& call, const Subject& subject, const Error& error
     if (!subject.is_member()) return object_error(call, subject.target, error);
     const std::string place = fmt::format("{} in {}", subject.member, subject.target.url());
     if (error.code == Errc::not_found) {
-        return {404, "ErrNotFound",
-                fmt::format("t[{}]: {} does not exist", call.node.node_id, place),
-                {},  false,
-                false};
+        return {
+            404, "ErrNotFound", fmt::format("t[{}]: {} does not exist", call.node.node_id, place),
+            {},  false,         false};
     }
     ApiError answer = object_error(call, subject.target, error);
     if (error.code == Errc::corrupt) {
@@ -156,8 +155,9 @@ std::expected<void, ApiError> check_archive_query(const Call& call) {
     const auto mode = call.query.find_filled("archmode");
     const auto pattern = call.query.find_filled("archregx");
     if (call.query.find_filled("archpath") && (mode || pattern)) {
-        return refuse(400, "", "archpath (match one) and archregx (match many) are mutually "
-                               "exclusive");
+        return refuse(400, "",
+                      "archpath (match one) and archregx (match many) are mutually "
+                      "exclusive");
     }
     if (!mode) return {};  // without it, a pattern does not count
     if (std::ranges::find(archive_modes, *mode) == std::end(archive_modes)) {
@@ -269,9 +269,8 @@ io::Task<Reply> head_object(Call& call, const ObjectTarget& target) {
         co_return Response{io::http::ResponseHead(200), {}, {}, false, false};
     }
     if (presence == "5") {
-        co_return refuse(400, "",
-                         fmt::format("{} is present (vs requested 'flt-outside'(5))",
-                                     target.url()));
+        co_return refuse(
+            400, "", fmt::format("{} is present (vs requested 'flt-outside'(5))", target.url()));
     }
     if (auto unmet = unmet_condition(call, *attributes)) co_return std::move(*unmet);
     if (const auto properties = call.query.find_filled("props")) {

@@ -40,9 +40,9 @@ std::expected<void, ApiError> check_custom(const CustomMetadata& custom) {
         }
     }
     if (bytes > custom_bytes_max) {
-        return refuse(400, "",
-                      fmt::format("custom metadata is too long: {} > {} bytes", bytes,
-                                  custom_bytes_max));
+        return refuse(
+            400, "",
+            fmt::format("custom metadata is too long: {} > {} bytes", bytes, custom_bytes_max));
     }
     return {};
 }
@@ -53,9 +53,9 @@ std::expected<CustomMetadata, ApiError> custom_from_headers(const io::http::Requ
         if (!is_header_name(header.name, "Ais-Custom-Md")) continue;
         const size_t equals = header.value.find('=');
         if (equals == std::string_view::npos) {
-            return refuse(400, "",
-                          fmt::format("invalid custom metadata \"{}\": expected KEY=VALUE",
-                                      header.value));
+            return refuse(
+                400, "",
+                fmt::format("invalid custom metadata \"{}\": expected KEY=VALUE", header.value));
         }
         const std::string_view key = header.value.substr(0, equals);
         std::erase_if(custom, [&](const auto& pair) { return pair.first == key; });
@@ -194,8 +194,8 @@ io::Task<Reply> patch_object(Call& call, const ObjectTarget& target) {
     CO_TRY(CustomMetadata custom, custom_from_json(action.value));
     const auto replaces = boolean_from(call.query.find("set-new-custom").value_or(""));
     if (!replaces) co_return refuse(400, "", "invalid value of set-new-custom");
-    const auto changed = co_await call.service.set_custom(call.core, target.address(),
-                                                          std::move(custom), *replaces);
+    const auto changed =
+        co_await call.service.set_custom(call.core, target.address(), std::move(custom), *replaces);
     if (!changed) co_return std::unexpected(object_error(call, target, changed.error()));
     co_return empty_response();
 }

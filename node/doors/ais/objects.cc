@@ -75,9 +75,11 @@ ApiError object_error(const Call& call, const ObjectTarget& target, const Error&
         case Errc::denied:
             return access_denied(*target.bucket, object_operation(call.method()));
         case Errc::condition_failed:
-            return {412, "ErrPreconditionFailed",
+            return {412,
+                    "ErrPreconditionFailed",
                     fmt::format("{} is not the version that was asked for", target.url()),
-                    {},  false,
+                    {},
+                    false,
                     false};
         default:
             return api_error(error, target.url());

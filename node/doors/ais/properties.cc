@@ -43,9 +43,12 @@ constexpr std::string_view read_only[] = {"provider", "Renamed", "bid", "created
 
 // Promises that this release cannot keep yet.
 constexpr std::string_view not_built[] = {
-    "/mirror/enabled",           "/ec/enabled",
-    "/lru/enabled",              "/rate_limit/backend/enabled",
-    "/rate_limit/frontend/enabled", "/checksum/enable_read_range",
+    "/mirror/enabled",
+    "/ec/enabled",
+    "/lru/enabled",
+    "/rate_limit/backend/enabled",
+    "/rate_limit/frontend/enabled",
+    "/checksum/enable_read_range",
 };
 
 std::unexpected<ApiError> refuse_set(std::string why) {
@@ -107,9 +110,9 @@ std::expected<void, ApiError> check_write_policy(const Json& changes) {
     if (policy == changes.end()) return {};
     const std::string data = string_of(*policy, "data", "immediate");
     if (data != "immediate") {
-        return refuse(400, "",
-                      fmt::format("invalid write policy for data: \"{}\" not implemented yet",
-                                  data));
+        return refuse(
+            400, "",
+            fmt::format("invalid write policy for data: \"{}\" not implemented yet", data));
     }
     const std::string md = string_of(*policy, "md", "immediate");
     if (md != "immediate" && md != "delayed" && md != "never") {

@@ -14,8 +14,8 @@ void add(const ListPage& page, BucketSummary& summary) {
     constexpr uint64_t header_bytes = 1024;
     for (const ListPage::Entry& entry : page.entries) {
         const bool is_first = summary.objects == 0;
-        summary.bytes_min = is_first ? entry.size_bytes
-                                     : std::min(summary.bytes_min, entry.size_bytes);
+        summary.bytes_min =
+            is_first ? entry.size_bytes : std::min(summary.bytes_min, entry.size_bytes);
         summary.bytes_max = std::max(summary.bytes_max, entry.size_bytes);
         summary.bytes += entry.size_bytes;
         summary.disk_bytes += round_up(entry.size_bytes, block_bytes) + header_bytes;
