@@ -331,7 +331,7 @@ private:
 Status run(const Options& options) {
     std::printf("  reading %s\n", options.source.c_str());
     TRY(Dataset dataset, load_dataset(options.source));
-    TRY_STATUS(pack_shards(dataset, options.shard_bytes));
+    pack_shards(dataset, options.shard_bytes);
     std::printf("  %zu files, %zu samples, %zu shards, %.1f MB\n", dataset.files.size(),
                 dataset.samples.size(), dataset.shards.size(),
                 static_cast<double>(dataset.content_bytes) / 1e6);
