@@ -71,12 +71,12 @@ struct Shared {
 };
 
 Task<uint64_t> read_many(Reactor& reactor, const std::atomic<Shared*>& current,
-                         const std::atomic<bool>& is_over) {
+                         std::atomic<uint32_t>& reading_count, const std::atomic<bool>& is_over) {
     uint64_t read_count = 0;
     while (!is_over.load()) {
         const Shared* seen = current.load(std::memory_order_acquire);
         EXPECT_EQ(seen->first, seen->second);
-        ++read_count;
+        if (++read_count == 1) ++reading_count;
         // Now and then it really sleeps, so that it counts as between turns.
         if (read_count % 64 == 0) {
             co_await reactor.sleep(reactor.within_ns(ns_per_ms));
@@ -107,6 +107,7 @@ TEST(TurnsOnCores, ReadersNeverSeeWhatWasFreed) {
     ASSERT_TRUE(started) << started.error().context;
     Cores& cores = **started;
     std::atomic<Shared*> current{new Shared{0, 0}};
+    std::atomic<uint32_t> reading_count{0};
     std::atomic<bool> is_over{false};
     {
         Turns turns({&cores.reactor(0), &cores.reactor(1), &cores.reactor(2)});
@@ -115,11 +116,13 @@ TEST(TurnsOnCores, ReadersNeverSeeWhatWasFreed) {
             readers.emplace_back([&, core] {
                 EXPECT_GT(cores.run_on(core,
                                        [&, core] {
-                                           return read_many(cores.reactor(core), current, is_over);
+                                           return read_many(cores.reactor(core), current,
+                                                            reading_count, is_over);
                                        }),
                           0U);
             });
         }
+        while (reading_count.load() < 2) std::this_thread::yield();
         const size_t waiting_max =
             cores.run_on(0, [&] { return replace_many(cores.reactor(0), turns, current, 5000); });
         EXPECT_LT(waiting_max, 5000U) << "something was freed on the way";

@@ -319,7 +319,8 @@ class Everyday:
         fourth = requests.put(url, data=b"4", headers={"If-Match": etag}, timeout=20)
         self.checks.equal("if this version", (third.status_code, fourth.status_code), (200, 412))
         wrong = requests.put(url, data=b"5", timeout=20,
-                             headers={"Ais-Checksum-Type": "xxhash", "Ais-Checksum-Value": "0" * 16})
+                             headers={"Ais-Checksum-Type": "xxhash",
+                                      "Ais-Checksum-Value": "0" * 16})
         self.checks.equal("wrong checksum", wrong.status_code, 400)
         self.checks.equal("content", self.read("condition"), b"3")
 
