@@ -36,7 +36,7 @@ RULES = [
     (r"cluster|properties", r"what=(node_stat|mountpaths|sysinfo|disk)",
      r"^Content-Type: application/json.*not application/msgpack", "JSON is accepted everywhere"),
     (r".*", r"^GET /v1/health", r"^Ais-(Cluster|Node)-Uptime", ONE_NODE),
-    (r"errors", r"^GET /metrics", r"^status ", "belongs to another door"),
+    (r"errors", r"^GET /metrics", r"^(status|Content-Type)", "belongs to another door"),
     # Refused properties.
     (r"buckets|properties|ranges", r"\"enabled\": ?true|enable_read_range|backend_bck",
      r"^status 501, not (200|404)", REFUSED),

@@ -290,6 +290,13 @@ TEST_F(AisObjectsTest, DamageOfAShardIsSaidToBeThat) {
     const Answer behind = get("b/s.tar?archpath=b");
     EXPECT_EQ(behind.status, 422);
     EXPECT_EQ(behind.json()["tcode"], "ErrDamagedShard");
+    const Answer listed = list("b", R"({"flags":"8"})");
+    EXPECT_EQ(listed.status, 422);
+    EXPECT_EQ(listed.json()["tcode"], "ErrDamagedShard");
+    EXPECT_EQ(list("b", "{}").status, 200);
+
+    service_.fail_next(Errc::corrupt);
+    EXPECT_EQ(get("b/s.tar?archpath=a").json()["tcode"], "ErrCorrupted") << "bytes of the store";
 }
 
 TEST_F(AisObjectsTest, FailuresOfTheStoreHaveTheirStatusAndCode) {

@@ -213,7 +213,7 @@ io::Task<Result<OpenedObject>> FakeService::get_member(uint32_t, ObjectAddress s
     CO_TRY(Object * object, find(shard, may_get));
     CO_TRY(const archive::ShardIndex index, index_of(object->bytes));
     const auto found = index.find(member);
-    if (!found && index.damaged_at()) co_return fail(Errc::corrupt, "damaged");
+    if (!found && index.damaged_at()) co_return fail(Errc::corrupt, "the shard is damaged");
     if (!found) co_return fail(Errc::not_found, std::string(member));
     ObjectAttributes attributes = object->attributes;
     attributes.size_bytes = found->size;
