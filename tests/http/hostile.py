@@ -281,7 +281,8 @@ def send_bad_json(target, checks):
     for content in BAD_JSON:
         for method in ("GET", "POST", "PATCH", "DELETE", "PUT"):
             status, _, body = target.ask(method, f"/v1/buckets/{BUCKET}", content)
-            checks.that(f"{method} {content[:40]!r}", status in (400, 413), f"{status} {body[:120]}")
+            checks.that(f"{method} {content[:40]!r}", status in (400, 413),
+                        f"{status} {body[:120]}")
     status = target.ask("HEAD", f"/v1/buckets/{BUCKET}")[0]
     checks.that("the bucket is still there", status == 200, status)
 
