@@ -16,9 +16,7 @@ constexpr uint32_t buffer_bytes = 16 << 10;
 constexpr uint32_t room_behind_head = 4 << 10;
 // A connection that was quiet for so long gives its buffer back and waits without one.
 constexpr uint64_t holds_buffer_ns = ns_per_s;
-// How long, and how much, is read and dropped behind an answer that ends a connection, so that the
-// client reads the answer instead of a reset.
-constexpr uint64_t linger_ns = 2 * ns_per_s;
+// Nobody is read from for ever, however fast.
 constexpr uint64_t linger_bytes_max = 64_MiB;
 
 }  // namespace
@@ -316,7 +314,7 @@ Task<void> Server::Connection::answer_refusal() {
 }
 
 Task<void> Server::Connection::linger() {
-    const uint64_t deadline_ns = server_.reactor.now_ns() + linger_ns;
+    const uint64_t deadline_ns = server_.reactor.now_ns() + server_.limits.linger_timeout_ns;
     Buffer dropped = server_.buffers.take(buffer_bytes);
     uint64_t dropped_bytes = 0;
     while (dropped_bytes < linger_bytes_max) {

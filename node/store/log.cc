@@ -160,6 +160,7 @@ io::Task<void> RecordLog::close_log() {
     const auto count = static_cast<uint32_t>((page_bytes - end % page_bytes) / block_bytes);
     if (is_broken_ || active_ == nullptr || !active_->has_room_for(count * block_bytes)) co_return;
     co_await commit_marks(count, record_is_closing);
+    if (is_broken_) co_return;
     start_flush();
     co_await flush_done_.wait();
 }

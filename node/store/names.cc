@@ -46,15 +46,16 @@ NameChange change_from(const RecordHeader& header, const Place& place) {
     return change;
 }
 
-Names::Names(io::Disk& disk, Locator& locator, Catalogue& catalogue, uint64_t directory_key,
-             const Log& log)
+Names::Names(io::Disk& disk, Locator& locator, std::shared_ptr<Catalogue> catalogue, Reopen reopen,
+             uint64_t directory_key, const Log& log)
     : disk_(disk),
       reactor_(disk.reactor()),
       locator_(locator),
-      catalogue_(catalogue),
+      catalogue_(std::move(catalogue)),
+      reopen_(std::move(reopen)),
       directory_key_(directory_key),
       log_(log),
-      written_position_(catalogue.position()),
+      written_position_(catalogue_->position()),
       gate_(reactor_),
       work_(reactor_),
       writing_(reactor_, 1) {}
@@ -128,8 +129,8 @@ Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole)
     std::vector<std::pair<Digest128, Place>> quarantined;
     uint64_t count = 0;
     is_whole = true;
-    locator_.reserve(catalogue_.count());
-    TRY_STATUS(catalogue_.scan([&](const Catalogue::Entry& entry) {
+    locator_.reserve(catalogue_->count());
+    TRY_STATUS(catalogue_->scan([&](const Catalogue::Entry& entry) {
         ++count;
         if (entry.bucket == quarantine_bucket) {
             const std::optional<Digest128> digest = digest_from_name(entry.name);
@@ -145,7 +146,7 @@ Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole)
         quarantined_[digest] = locator_.find(digest).has_value();
         locator_.publish(digest, place);
     }
-    is_whole = is_whole && count == catalogue_.count();
+    is_whole = is_whole && count == catalogue_->count();
     entry_count_ = count;
     return Status();
 }
@@ -160,7 +161,7 @@ Status Names::write_recovered(Lsn position, bool is_last) {
         changes.push_back(std::move(pending.change));
     }
     pending_.clear();
-    TRY_STATUS(catalogue_.apply(changes, position, entry_count_, false));
+    TRY_STATUS(catalogue_->apply(changes, position, entry_count_, false));
     written_position_ = position;
     return Status();
 }
@@ -213,19 +214,44 @@ io::Task<Names::Batch> Names::take_batch() {
 }
 
 io::Task<Status> Names::write_batch(bool sync) {
+    if (failed_ || catalogue_ == nullptr) CO_TRY_STATUS(co_await recover_catalogue());
     Batch batch = co_await take_batch();
     if (batch.changes.empty() && batch.position == written_position_ && !sync) co_return Status();
-    const auto count = static_cast<uint64_t>(static_cast<int64_t>(entry_count_) + batch.delta);
-    Catalogue& catalogue = catalogue_;
-    const Status applied = co_await disk_.pool().run(reactor_, [&catalogue, &batch, count, sync] {
-        return catalogue.apply(batch.changes, batch.position, count, sync);
+    batch.count = static_cast<uint64_t>(static_cast<int64_t>(entry_count_) + batch.delta);
+    const std::shared_ptr<Catalogue> catalogue = catalogue_;
+    const Status applied = co_await disk_.pool().run(reactor_, [&catalogue, &batch, sync] {
+        return catalogue->apply(batch.changes, batch.position, batch.count, sync);
     });
     if (!applied) {
-        give_back(std::move(batch));
+        failed_ = std::move(batch);
         co_return applied;
     }
-    entry_count_ = count;
+    entry_count_ = batch.count;
     written_position_ = batch.position;
+    co_return Status();
+}
+
+// After a failure a catalogue takes nothing more: it is opened anew, and says whether the batch
+// that failed is in it.
+io::Task<Status> Names::recover_catalogue() {
+    if (catalogue_.use_count() > 1) co_return fail(Errc::unavailable, "the catalogue is in use");
+    auto reopened = co_await disk_.pool().run(reactor_, [this] {
+        catalogue_.reset();
+        return reopen_();
+    });
+    if (!reopened) co_return std::unexpected(std::move(reopened).error());
+    catalogue_ = std::move(*reopened);
+    const bool has_failed = failed_ && catalogue_->position() == failed_->position &&
+                            catalogue_->count() == failed_->count;
+    if (has_failed) {
+        written_position_ = failed_->position;
+        entry_count_ = failed_->count;
+    } else if (catalogue_->position() != written_position_ || catalogue_->count() != entry_count_) {
+        co_return fail(Errc::io_error, "the catalogue lost changes: restart to rebuild it");
+    } else if (failed_) {
+        give_back(std::move(*failed_));
+    }
+    failed_.reset();
     co_return Status();
 }
 
@@ -239,26 +265,28 @@ void Names::give_back(Batch batch) {
     work_.set();
 }
 
-io::Task<Status> Names::settle() {
-    if (pending_.empty() && writing_.units() == 1) co_return Status();
+io::Task<Result<std::shared_ptr<Catalogue>>> Names::settle() {
+    if (pending_.empty() && writing_.units() == 1 && !failed_ && catalogue_ != nullptr) {
+        co_return catalogue_;
+    }
     CO_TRY_STATUS(co_await records_->sync());
     co_await writing_.acquire();
     const Status written = co_await write_batch(false);
     writing_.release();
-    co_return written;
+    CO_TRY_STATUS(written);
+    co_return catalogue_;
 }
 
 io::Task<Result<std::vector<Place>>> Names::drop_bucket(BucketId bucket) {
-    CO_TRY_STATUS(co_await settle());
+    CO_TRY(const std::shared_ptr<Catalogue> catalogue, co_await settle());
     co_await writing_.acquire();
     std::vector<std::pair<Digest128, Place>> dropped;
-    Catalogue& catalogue = catalogue_;
     const Status status = co_await disk_.pool().run(reactor_, [&] {
-        return catalogue.drop_bucket(bucket, [&](const Catalogue::Entry& entry) {
+        return catalogue->drop_bucket(bucket, [&](const Catalogue::Entry& entry) {
             dropped.emplace_back(digest(entry.bucket, entry.name), entry.place);
         });
     });
-    entry_count_ = catalogue_.count();
+    entry_count_ = catalogue->count();
     writing_.release();
     std::vector<Place> in_files;
     constexpr size_t turn_max = 1000;  // then others come to their turn
@@ -282,6 +310,7 @@ io::Task<void> Names::stop() {
     const Status written = co_await write_batch(true);
     if (!written) log_.warning("the catalogue was not closed; the next start is slower");
     writing_.release();
+    co_await disk_.pool().run(reactor_, [this] { catalogue_.reset(); });
 }
 
 }  // namespace penstock::node

@@ -11,6 +11,7 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,9 +49,12 @@ NameChange change_from(const RecordHeader& header, const Place& place);
 
 class Names {
 public:
-    // All must outlive it.
-    Names(io::Disk& disk, Locator& locator, Catalogue& catalogue, uint64_t directory_key,
-          const Log& log);
+    // Opens the catalogue anew, after it failed; called on the pool.
+    using Reopen = std::function<Result<std::unique_ptr<Catalogue>>()>;
+
+    // What is passed by reference must outlive it.
+    Names(io::Disk& disk, Locator& locator, std::shared_ptr<Catalogue> catalogue, Reopen reopen,
+          uint64_t directory_key, const Log& log);
     ~Names();
 
     // Any core.
@@ -69,8 +73,8 @@ public:
 
     // Starts the background writing; `log` says what is durable.
     void start(RecordLog& log);
-    // Everything applied before the call is in the catalogue.
-    io::Task<Status> settle();
+    // Everything applied before the call is in this catalogue.
+    io::Task<Result<std::shared_ptr<Catalogue>>> settle();
     // Removes all of a bucket's names; gives the places of those that have files of their own.
     io::Task<Result<std::vector<Place>>> drop_bucket(BucketId bucket);
     io::Task<void> stop();
@@ -89,6 +93,7 @@ private:
     struct Batch {
         std::vector<CatalogueChange> changes;
         Lsn position = 0;
+        uint64_t count = 0;  // of the catalogue's entries after it
         int64_t delta = 0;
     };
 
@@ -102,6 +107,7 @@ private:
     io::Task<Status> write_batch(bool sync);
     io::Task<Batch> take_batch();
     void give_back(Batch batch);
+    io::Task<Status> recover_catalogue();
 
     static constexpr uint64_t batch_delay_ns = 20'000'000;
     static constexpr size_t recovered_batch_max = 10'000;
@@ -109,7 +115,9 @@ private:
     io::Disk& disk_;
     io::Reactor& reactor_;
     Locator& locator_;
-    Catalogue& catalogue_;
+    std::shared_ptr<Catalogue> catalogue_;  // null: it could not be opened again
+    Reopen reopen_;
+    std::optional<Batch> failed_;  // may have been written all the same
     uint64_t directory_key_;
     const Log& log_;
     RecordLog* records_ = nullptr;  // from start() on

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "io/base/units.h"
+#include "io/residency.h"
 #include "node/store/log_reader.h"
 #include "node/store/object_file.h"
 #include "node/store/segment.h"
@@ -17,6 +18,8 @@ constexpr uint32_t head_room_bytes = io::direct_alignment;
 constexpr uint32_t head_room_min = 512;
 // A range up to this is one chunk: read and verified at once.
 constexpr uint64_t short_range_bytes_max = 256_KiB;
+// From here on sendfile is cheaper than a copy (io/DESIGN.md).
+constexpr uint64_t file_range_bytes_min = 48_KiB;
 
 // The part of [0, size) that a client's range means.
 ReadRange clipped(ReadRange range, uint64_t size) {
@@ -164,6 +167,11 @@ io::Task<Result<io::Body>> Reader::open_range(const Attributes& attributes, Read
         extents.push_back(std::move(part));
     }
     ASSERT(left == 0);
+    if (extents.size() == 1) {
+        if (std::optional<io::FileRange> pages = as_file_range(extents[0])) {
+            co_return io::Body(std::move(*pages));
+        }
+    }
     if (extents.size() == 1 && range.size <= short_range_bytes_max) {
         CO_TRY(io::Chunk chunk, co_await read_short(extents[0]));
         co_return io::Body(std::move(chunk));
@@ -171,6 +179,17 @@ io::Task<Result<io::Body>> Reader::open_range(const Attributes& attributes, Read
     CO_TRY(std::unique_ptr<io::Source> source,
            co_await make_extent_source(*this, core_, std::move(extents), range.size));
     co_return io::Body(std::move(source));
+}
+
+std::optional<io::FileRange> Reader::as_file_range(const OpenExtent& extent) {
+    const int descriptor = extent.file->file->descriptor();
+    if (extent.size < file_range_bytes_min || descriptor < 0) return std::nullopt;
+    if (!extent.file->verified.are_marked(extent.offset, extent.size)) return std::nullopt;
+    if (!io::is_resident(descriptor, extent.offset, extent.size)) {
+        extent.file->verified.clear_all(extent.offset, extent.size);
+        return std::nullopt;
+    }
+    return io::FileRange{descriptor, extent.offset, extent.size, extent.file};
 }
 
 io::Task<Result<std::shared_ptr<OpenFile>>> Reader::open_extent(const Extent& extent) {
@@ -197,19 +216,14 @@ io::Task<Result<std::shared_ptr<OpenFile>>> Reader::open_extent(const Extent& ex
 }
 
 io::Task<Result<io::Chunk>> Reader::read_short(const OpenExtent& extent) {
-    const uint64_t last = extent.offset + extent.size - 1;
-    bool is_verified = true;
-    for (uint64_t block = extent.offset / checked_block_bytes; block <= last / checked_block_bytes;
-         ++block) {
-        is_verified = is_verified && extent.file->verified.is_marked(block);
-    }
-    if (is_verified) {
+    if (extent.file->verified.are_marked(extent.offset, extent.size)) {
         const auto size = static_cast<uint32_t>(extent.size);
         io::Chunk chunk{core_.buffers->take(head_room_min + size), head_room_min, size};
-        // Not resident: what comes from the device now has not been verified yet.
         if (extent.file->file->try_read_exactly(chunk.mutable_bytes(), extent.offset)) {
             co_return chunk;
         }
+        // Not resident: what comes from the device now has not been verified yet.
+        extent.file->verified.clear_all(extent.offset, extent.size);
     }
     co_return co_await read_blocks(extent.file, *extent.file->file, extent.id, extent.content_bytes,
                                    extent.offset, static_cast<uint32_t>(extent.size));

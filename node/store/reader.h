@@ -54,6 +54,8 @@ public:
     // What varies in length about a record's object.
     static Result<Attributes> attributes_of(const ReadRecord& record);
 
+    // The range as the file's own pages, if it is worth it and they are verified and resident.
+    static std::optional<io::FileRange> as_file_range(const OpenExtent& extent);
     // Reads the blocks that cover [offset, offset + size) of an object file, through `through`, and
     // verifies them; the chunk shows exactly the range.
     io::Task<Result<io::Chunk>> read_blocks(std::shared_ptr<OpenFile> file, io::File& through,

@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t number_digits = 10;
 constexpr std::string_view extension = ".tar";
+constexpr const char* new_segment_path = "segment.new";
 
 Status fill_with_zeros(io::BlockingFile& file, uint64_t bytes) {
     const std::vector<std::byte> zeros(std::min<uint64_t>(bytes, 1_MiB));
@@ -43,13 +44,23 @@ std::optional<uint32_t> segment_number(std::string_view file_name) {
 Status create_segment(io::BlockingDisk& disk, uint32_t number, uint64_t bytes) {
     // Twice the most, for a segment that takes over a whole other one's records.
     ASSERT(bytes > 0 && bytes <= 2 * segment_bytes_max && bytes % block_bytes == 0);
-    const std::string path = segment_path(number);
-    TRY(const std::unique_ptr<io::BlockingFile> file, disk.open(path, io::OpenMode::create));
-    Status status = fill_with_zeros(*file, bytes);
-    if (status) status = disk.sync_directory(log_directory);
+    // Under another name until it is whole: `log` holds archives at any time, and an empty file is
+    // none. What a crash left of an earlier one is in the way.
+    const Status removed = disk.remove(new_segment_path);
+    if (!removed && removed.error().code != Errc::not_found) return removed;
+    const auto make = [&]() -> Status {
+        {
+            TRY(const auto file, disk.open(new_segment_path, io::OpenMode::create));
+            TRY_STATUS(fill_with_zeros(*file, bytes));
+        }
+        TRY_STATUS(disk.rename(new_segment_path, segment_path(number)));
+        TRY_STATUS(disk.sync_directory(log_directory));
+        return disk.sync_directory("");
+    };
+    const Status made = make();
     // The first error is the one to tell; a file that cannot be removed is swept at the next start.
-    if (!status) (void)disk.remove(path);
-    return status;
+    if (!made && !disk.remove(segment_path(number))) (void)disk.remove(new_segment_path);
+    return made;
 }
 
 uint64_t default_segment_bytes(uint64_t capacity_bytes) {

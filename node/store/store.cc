@@ -90,20 +90,25 @@ io::Task<Status> StoreImpl::open_index() {
     }
     const uint64_t cache_bytes = options_.catalogue_cache_bytes;
     MountpathIdentity& identity = identity_;
-    std::unique_ptr<Catalogue>& catalogue = catalogue_;
+    std::unique_ptr<Catalogue> catalogue;
     CO_TRY_STATUS(co_await disk.pool().run(*home().io.reactor, [&]() -> Status {
         TRY(identity, open_identity(disk.blocking()));
         TRY(catalogue, open_catalogue(disk.blocking(), cache_bytes));
         return {};
     }));
     file_epoch_ = Random::from_system().next() | 1;
-    make_names();
+    make_names(std::move(catalogue));
     co_return Status();
 }
 
-void StoreImpl::make_names() {
+void StoreImpl::make_names(std::unique_ptr<Catalogue> catalogue) {
     locator_ = std::make_unique<Locator>(turns_);
-    names_ = std::make_unique<Names>(*home().io.disk, *locator_, *catalogue_, identity_.key, log_);
+    io::BlockingDisk& disk = home().io.disk->blocking();
+    const uint64_t cache_bytes = options_.catalogue_cache_bytes;
+    catalogue_position_ = catalogue->position();
+    names_ = std::make_unique<Names>(
+        *home().io.disk, *locator_, std::move(catalogue),
+        [&disk, cache_bytes] { return open_catalogue(disk, cache_bytes); }, identity_.key, log_);
 }
 
 // The catalogue's entries, then the log from where it stands. On any doubt the catalogue is made
@@ -111,7 +116,7 @@ void StoreImpl::make_names() {
 io::Task<Status> StoreImpl::recover(Recovered& recovered) {
     io::Disk& disk = *home().io.disk;
     for (bool is_again = false;; is_again = true) {
-        RecoveryOptions options{identity_.id, catalogue_->position(), options_.is_live_bucket};
+        RecoveryOptions options{identity_.id, catalogue_position_, options_.is_live_bucket};
         Status status = co_await disk.pool().run(*home().io.reactor, [&]() -> Status {
             bool is_whole = true;
             const Status loaded = names_->load(options_.is_live_bucket, is_whole);
@@ -128,12 +133,12 @@ io::Task<Status> StoreImpl::recover(Recovered& recovered) {
                      {{"reason", std::string_view(status.error().context)}});
         names_.reset();
         locator_.reset();
-        catalogue_.reset();
         const uint64_t cache_bytes = options_.catalogue_cache_bytes;
-        CO_TRY(catalogue_, co_await disk.pool().run(*home().io.reactor, [&disk, cache_bytes] {
-            return remake_catalogue(disk.blocking(), cache_bytes);
-        }));
-        make_names();
+        CO_TRY(std::unique_ptr<Catalogue> catalogue,
+               co_await disk.pool().run(*home().io.reactor, [&disk, cache_bytes] {
+                   return remake_catalogue(disk.blocking(), cache_bytes);
+               }));
+        make_names(std::move(catalogue));
         recovered = Recovered();
     }
 }
@@ -243,10 +248,7 @@ io::Task<void> StoreImpl::stop() {
     if (records_ != nullptr) co_await records_->stop();
     if (names_ != nullptr) co_await names_->stop();
     io::Disk& disk = *home().io.disk;
-    co_await disk.pool().run(*home().io.reactor, [this] {
-        catalogue_.reset();
-        lock_.reset();
-    });
+    co_await disk.pool().run(*home().io.reactor, [this] { lock_.reset(); });
     for (const auto& core : cores_) {
         co_await io::on_core(*home().io.reactor, *core->io.reactor, [&core] {
             return [](Core& closing) -> io::Task<void> {
@@ -316,13 +318,13 @@ io::Task<Result<std::vector<std::byte>>> StoreImpl::attachment(uint32_t number, 
 io::Task<Result<ListPage>> StoreImpl::list(uint32_t number, BucketId bucket, ListOptions options) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
-    CO_TRY_STATUS(co_await io::on_core(*from.io.reactor, *home().io.reactor,
-                                       [this] { return names_->settle(); }));
+    CO_TRY(const std::shared_ptr<Catalogue> catalogue,
+           co_await io::on_core(*from.io.reactor, *home().io.reactor,
+                                [this] { return names_->settle(); }));
     ListPage page;
     std::vector<Place> places;
-    Catalogue& catalogue = *catalogue_;
     CO_TRY_STATUS(co_await from.io.disk->pool().run(*from.io.reactor, [&]() -> Status {
-        TRY(page, catalogue.list(bucket, options, places));
+        TRY(page, catalogue->list(bucket, options, places));
         return {};
     }));
     if (options.wants_attributes) {

@@ -114,7 +114,7 @@ private:
     io::Task<Status> open_index();
     io::Task<Status> recover(Recovered& recovered);
     io::Task<Status> start_log(Recovered recovered);
-    void make_names();
+    void make_names(std::unique_ptr<Catalogue> catalogue);
     void on_moved(const RecordHeader& header, const Place& from, const Place& to);
     io::Task<void> trim_segment(Lsn end);
     io::Task<void> settle_in(io::Gate::Pass pass);
@@ -160,7 +160,7 @@ private:
     MountpathIdentity identity_;
     io::Turns turns_;
     std::unique_ptr<Locator> locator_;
-    std::unique_ptr<Catalogue> catalogue_;
+    Lsn catalogue_position_ = 0;  // when it was opened
     std::unique_ptr<Names> names_;
     std::unique_ptr<Space> space_;
     std::unique_ptr<RecordLog> records_;
