@@ -16,11 +16,13 @@
 //   before it was replaced, which was while that reader looked.
 //
 // Ways that lost: one table with buckets needs twice the memory while it grows, or a frontier that
-// readers must follow; segments that only double stand half empty (35 to 71 bytes an object instead
-// of 37 to 44); a lock for each bucket costs a word for each.
+// readers must follow; segments that only double stand half empty (up to 71 bytes an object);
+// segments in one piece left a third of the memory in gaps between pieces of other sizes; a lock
+// for each bucket costs a word for each.
 #include "node/store/locator.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
