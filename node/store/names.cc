@@ -191,6 +191,8 @@ io::Task<void> Names::run(io::Gate::Pass) {
         if (!written) {
             log_.error("the catalogue cannot be written; it is tried again",
                        {{"error", std::string_view(written.error().context)}});
+            (void)co_await reactor_.sleep(reactor_.within_ns(retry_delay_ns, &cancel_));
+            work_.set();
         }
     }
 }

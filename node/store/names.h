@@ -116,6 +116,7 @@ private:
     io::Task<Status> recover_catalogue();
 
     static constexpr uint64_t batch_delay_ns = 20'000'000;
+    static constexpr uint64_t retry_delay_ns = 1'000'000'000;
     static constexpr size_t recovered_batch_max = 10'000;
 
     io::Disk& disk_;
