@@ -83,6 +83,7 @@ def main():
         if point is None:
             print("skipped: no loop device or mkfs.ext4 here")
             return 0
+        node = None
         try:
             node = NodeProcess(arguments.penstockd, point)
             node.create_bucket(BUCKET)
@@ -106,7 +107,7 @@ def main():
             checks.check(node.stop() == 0, "orderly stop")
             directory.is_kept = checks.failed > 0
         finally:
-            if node.is_alive():
+            if node is not None and node.is_alive():
                 node.kill()
             subprocess.run(["umount", point], check=False)
     return checks.finish()
