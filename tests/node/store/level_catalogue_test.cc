@@ -136,6 +136,37 @@ TEST(LevelCatalogue, PowerCutKeepsWhatWasSyncedAndNeverHalfABatch) {
     FAIL() << "more than " << calls_max << " calls";
 }
 
+// A batch that fills LevelDB's buffer starts a new log, whose name nobody else makes durable.
+TEST(LevelCatalogue, PowerCutKeepsASyncedBatchInANewLog) {
+    constexpr uint64_t calls_max = 800;
+    for (uint64_t cut = 0; cut < calls_max; ++cut) {
+        SCOPED_TRACE(cut);
+        io::MemoryStorage storage;
+        storage.power_off_at(cut);
+        uint64_t applied = 0;
+        {
+            const auto disk = storage.make_blocking_disk();
+            auto catalogue = open(*disk);
+            while (catalogue && applied < 4) {
+                std::vector<CatalogueChange> changes;
+                for (uint32_t index = 0; index < 700; ++index) {
+                    changes.push_back(batch(applied + 1)[0]);
+                    changes.back().name = std::to_string(index) + std::string(3500, 'x');
+                }
+                if (!(*catalogue)->apply(changes, applied + 1, 700, true)) break;
+                ++applied;
+            }
+        }
+        const io::MemoryStorage left = storage.crash_losing_all();
+        const auto disk = left.make_blocking_disk();
+        const auto catalogue = open(*disk);
+        ASSERT_TRUE(catalogue) << catalogue.error().context;
+        ASSERT_GE((*catalogue)->position(), applied);
+        if (!storage.is_powered_off()) return;
+    }
+    FAIL() << "more than " << calls_max << " calls";
+}
+
 TEST(LevelCatalogue, FailedCallIsAnErrorOrHarmless) {
     constexpr uint64_t calls_max = 1000;
     for (const io::FaultEffect effect : {io::FaultEffect::fails, io::FaultEffect::is_short}) {
