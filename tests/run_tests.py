@@ -73,6 +73,8 @@ def count(output, return_code):
 def run(test, label, mode):
     environment = dict(os.environ, **ENVIRONMENT, **test.get("env", {}))
     environment["PENSTOCK_TEST_MODE"] = mode
+    if mode == "deep":
+        environment["PENSTOCK_DEEP"] = "1"
     if label == "tsan":
         environment["GTEST_FILTER"] = TSAN_TESTS[test["name"]]
     timeout = None if mode == "deep" else max(test["timeout"], 30)
