@@ -288,6 +288,7 @@ public:
     Address local_address(int) const override { return {}; }
     Address peer_address(int) const override { return {}; }
     void shutdown(int) override {}
+    void finish_sending(int) override {}
     void close(int descriptor) override { ::close(descriptor); }
     int32_t try_read(int file, MutableBytes buffer, uint64_t offset) override {
         const auto half = buffer.first(buffer.size() / 2);
