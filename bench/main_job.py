@@ -83,7 +83,7 @@ def bytes_on_disk(directory):
 
 
 def sdk_python():
-    """A Python with the unmodified SDK in a virtual environment of ours; None if it cannot be had."""
+    """A Python with the unmodified SDK in a virtual environment; None if it cannot be had."""
     directory = os.path.join(ROOT, "out", "venv-" + SDK.replace("==", "-"))
     python = os.path.join(directory, "bin", "python3")
     check = [python, "-c", "import aistore"]
@@ -91,7 +91,7 @@ def sdk_python():
         return python
     say(f"  installing {SDK} into out/ (once)")
     for command in ([sys.executable, "-m", "venv", directory],
-                    [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", SDK]):
+                    [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", SDK]):
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             say("  the SDK could not be installed: " + done.stderr.strip().splitlines()[-1][:200])
@@ -130,20 +130,21 @@ def check_with_sdk(http):
 
 def show_table(result, disk_bytes, sdk_good):
     say()
-    say(f"  {'phase':24}{'s':>8}{'items/s':>11}{'MB/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU us/item':>13}")
+    say(f"  {'phase':24}{'s':>8}{'items/s':>11}{'MB/s':>9}{'p50 ms':>9}{'p99 ms':>9}"
+        f"{'CPU us/item':>13}")
     for phase in result["phases"]:
         say(f"  {phase['name']:24}{phase['seconds']:8.2f}{phase['samples_per_s']:11,.0f}"
             f"{phase['mb_per_s']:9.1f}{phase['p50_ms']:9.2f}{phase['p99_ms']:9.2f}"
             f"{phase['cpu_us_per_sample']:13.1f}")
     say()
     say(f"  {result['objects_verified']:,} of {result['files']:,} objects and "
-        f"{result['members_verified']:,} members of {result['shards']} shards have the source's bytes;"
-        f" {result['mismatches']} mismatches")
+        f"{result['members_verified']:,} members of {result['shards']} shards have the source's"
+        f" bytes; {result['mismatches']} mismatches")
     if sdk_good is not None:
-        say(f"  {sdk_good} of {SDK_SAMPLE} objects read by the unmodified {SDK.replace('==', ' ')} SDK"
-            " have them, too")
-    say(f"  on disk: {disk_bytes / 1e6:.1f} MB for {2 * result['content_bytes'] / 1e6:.1f} MB of files,"
-        " stored twice (as objects and in shards)")
+        say(f"  {sdk_good} of {SDK_SAMPLE} objects read by the unmodified SDK"
+            f" ({SDK.replace('==', ' ')}) have them, too")
+    say(f"  on disk: {disk_bytes / 1e6:.1f} MB for {2 * result['content_bytes'] / 1e6:.1f} MB of"
+        " files, stored twice (as objects and in shards)")
     say("  (put: an item is an object or a shard; read: a sample, all files of one stem; CPU: the"
         " node's)")
 
@@ -163,7 +164,8 @@ def serve(node, http):
     say(f"    curl -s 'http://{http}/v1/objects/stamps-shards/stamps-000000.tar?provider=ais"
         "&archpath=animals/amphibians/frog.txt'")
     say(f"    out/venv-{SDK.replace('==', '-')}/bin/python3 -c \"from aistore import Client;"
-        f" print(Client('http://{http}').bucket('stamps').list_all_objects(prefix='animals/')[0].name)\"")
+        f" bucket = Client('http://{http}').bucket('stamps');"
+        " print([entry.name for entry in bucket.list_all_objects(prefix='animals/')][:5])\"")
     stopped = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.append(True))
@@ -177,7 +179,7 @@ def serve(node, http):
 def main():
     parser = argparse.ArgumentParser(prog="./run")
     parser.add_argument("--once", action="store_true", help="exit after the job")
-    parser.add_argument("--result", metavar="FILE", help="gets one JSON object when the job is done")
+    parser.add_argument("--result", metavar="FILE", help="gets one JSON object after the job")
     arguments = parser.parse_args()
 
     directory = tempfile.mkdtemp(prefix="penstock-run-")
@@ -186,8 +188,9 @@ def main():
         start = time.monotonic()
         node, ready = start_node(directory)
         http = ready["http"]
-        say(f"penstockd {ready['version']} on {http}: {ready['io_backend']}, {ready['cores']} cores,"
-            f" ready after {(time.monotonic() - start) * 1000:.0f} ms, data in {directory}/data")
+        say(f"penstockd {ready['version']} on {http}: {ready['io_backend']},"
+            f" {ready['cores']} cores, ready after {(time.monotonic() - start) * 1000:.0f} ms,"
+            f" data in {directory}/data")
         loader_json = os.path.join(directory, "loader.json")
         loader = subprocess.run(
             [os.path.join(ROOT, "out", "penstock-main-job"), "--http", http, "--source", SOURCE,

@@ -54,7 +54,7 @@ def get_large(bench, table):
 
 
 def put_durable(bench, table):
-    """4 KiB, 32 writers: our PUT over HTTP against a file for each object, written by 32 threads."""
+    """4 KiB, 32 writers: our PUT over HTTP against a file for each object, by 32 threads."""
     node = bench.node("put")
     node.create_bucket(BUCKET)
     ours, cpus, files = [], [], []

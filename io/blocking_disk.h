@@ -6,7 +6,9 @@
 // and faults around either (io/fault_disk.h).
 //
 // Paths are relative to the disk's root, '/'-separated, without "." or "..". Calls may be made from
-// any thread; one file is used by one thread at a time.
+// any thread; one file is used by one thread at a time. A call that asks for what cannot be (a path
+// that leaves the root, a directory where a file is meant) fails with `invalid`; `io_error` is the
+// device's alone.
 #pragma once
 
 #include <cstdint>
@@ -70,6 +72,7 @@ public:
     virtual ~BlockingDisk() = default;
 
     virtual Result<std::unique_ptr<BlockingFile>> open(const std::string& path, OpenMode mode) = 0;
+    // A file, or a directory that is empty. An open file lives on until it is closed.
     virtual Status remove(const std::string& path) = 0;
     // Replaces `to` if it exists.
     virtual Status rename(const std::string& from, const std::string& to) = 0;
@@ -81,7 +84,15 @@ public:
     virtual Result<DiskSpace> space() = 0;
 };
 
-// The system's files below `root_path`, an existing directory. Names are resolved beneath it only.
-Result<std::unique_ptr<BlockingDisk>> make_posix_disk(std::string root_path);
+struct PosixDiskOptions {
+    // Linux 5.6 resolves a path beneath the root in one call. Without it, or where a sandbox
+    // forbids that call (found out by itself), it is done part by part.
+    bool may_use_openat2 = true;
+};
+
+// The system's files below `root_path`, an existing directory. Names are resolved beneath it only,
+// and no symbolic link is followed.
+Result<std::unique_ptr<BlockingDisk>> make_posix_disk(std::string root_path,
+                                                      const PosixDiskOptions& options = {});
 
 }  // namespace penstock::io

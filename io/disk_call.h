@@ -41,6 +41,9 @@ struct DiskCall {
     bool operator==(const DiskCall&) const = default;
 };
 
+// What records calls keeps the first ones and counts the rest: a simulation makes millions.
+constexpr size_t recorded_calls_max = 100'000;
+
 constexpr size_t path_component_bytes_max = 255;  // NAME_MAX of every file system we run on
 
 // Paths are relative and '/'-separated, their parts neither empty nor "." nor "..", without NUL:

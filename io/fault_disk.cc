@@ -18,6 +18,7 @@ void FaultPlan::reset() {
     const std::lock_guard lock(mutex_);
     faults_.clear();
     calls_.clear();
+    call_count_ = 0;
     counts_ = {};
     met_count_ = 0;
     failed_syncs_.clear();
@@ -26,7 +27,7 @@ void FaultPlan::reset() {
 
 uint64_t FaultPlan::call_count() const {
     const std::lock_guard lock(mutex_);
-    return calls_.size();
+    return call_count_;
 }
 
 uint64_t FaultPlan::call_count(DiskCallKind kind) const {
@@ -51,7 +52,8 @@ uint64_t FaultPlan::repeated_sync_count() const {
 
 std::optional<Fault> FaultPlan::on_call(DiskCallKind kind, const std::string& path) {
     const std::lock_guard lock(mutex_);
-    calls_.push_back({kind, path});
+    if (call_count_ < recorded_calls_max) calls_.push_back({kind, path});
+    ++call_count_;
     ++counts_[static_cast<size_t>(kind)];
     std::optional<Fault> met;
     for (Planned& planned : faults_) {

@@ -47,7 +47,7 @@ public:
 
     uint64_t call_count() const;
     uint64_t call_count(DiskCallKind kind) const;
-    std::vector<DiskCall> calls() const;
+    std::vector<DiskCall> calls() const;  // the first recorded_calls_max
     // How many calls met a fault: 0 ends the loop over all calls.
     uint64_t met_count() const;
     // How often a file was synced again after its sync had failed: no caller may do that.
@@ -72,6 +72,7 @@ private:
     mutable std::mutex mutex_;
     std::vector<Planned> faults_;
     std::vector<DiskCall> calls_;
+    uint64_t call_count_ = 0;
     std::array<uint64_t, disk_call_kinds> counts_{};
     uint64_t met_count_ = 0;
     std::set<std::string> failed_syncs_;

@@ -89,7 +89,8 @@ public:
     // Whether a power cut now could lose anything.
     bool has_pending() const;
 
-    // The calls so far that change something (is_changing), failed ones too.
+    // The calls so far that change something (is_changing), failed ones too: the first
+    // recorded_calls_max of them, and how many there were.
     std::vector<DiskCall> calls() const;
     uint64_t call_count() const;
     // Called on the caller's thread before each such call takes effect, without a lock held: may

@@ -159,9 +159,10 @@ private:
 
 class PosixDisk final : public BlockingDisk {
 public:
-    PosixDisk(Descriptor root, std::string root_path)
+    PosixDisk(Descriptor root, std::string root_path, const PosixDiskOptions& options)
         : root_(std::move(root)), root_path_(std::move(root_path)) {
-        has_openat2_ = resolve_at_once(".", O_PATH | O_CLOEXEC, 0).is_open();
+        has_openat2_ =
+            options.may_use_openat2 && resolve_at_once(".", O_PATH | O_CLOEXEC, 0).is_open();
     }
 
     Result<std::unique_ptr<BlockingFile>> open(const std::string& path, OpenMode mode) override;
@@ -376,10 +377,11 @@ Result<DiskSpace> PosixDisk::space() {
 
 }  // namespace
 
-Result<std::unique_ptr<BlockingDisk>> make_posix_disk(std::string root_path) {
+Result<std::unique_ptr<BlockingDisk>> make_posix_disk(std::string root_path,
+                                                      const PosixDiskOptions& options) {
     Descriptor root(::open(root_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root.is_open()) return fail(error_from_errno(errno, "open directory", root_path));
-    return std::make_unique<PosixDisk>(std::move(root), std::move(root_path));
+    return std::make_unique<PosixDisk>(std::move(root), std::move(root_path), options);
 }
 
 }  // namespace penstock::io

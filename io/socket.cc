@@ -70,12 +70,14 @@ Task<Status> Socket::send(Bytes bytes, Until until) {
 }
 
 Task<Status> Socket::send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel) {
+    if (body.size_bytes() == 0) return send_chunk(head, Chunk(), progress_ns, cancel);
     if (body.is_chunk()) return send_chunk(head, std::move(body.chunk()), progress_ns, cancel);
     if (body.is_file_range()) return send_file_range(head, body.file_range(), progress_ns, cancel);
     return send_source(head, std::move(body), progress_ns, cancel);
 }
 
-// The head waits in the socket for the bytes behind it, so that they share packets.
+// The head waits in the socket for the bytes behind it, so that they share packets. There must be
+// some: a head alone would wait for a fifth of a second.
 Task<Status> Socket::send_first(Bytes head, uint64_t progress_ns, Cancel* cancel) {
     const int32_t sent = reactor_->kernel().try_send(descriptor_, head, true);
     const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;

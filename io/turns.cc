@@ -12,6 +12,10 @@ Turns::~Turns() {
 
 void Turns::retire(std::function<void()> free_it) {
     Retired retired{{}, std::move(free_it)};
+    // What was retired was put out of sight by a store that may still be on its way: no count may
+    // be read before it has arrived, or a reader that counts as between turns could yet begin one
+    // and see the old thing.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     retired.turns.reserve(readers_.size());
     for (const Reactor* reader : readers_) {
         retired.turns.push_back(reader->turn_count().load(std::memory_order_seq_cst));

@@ -1,4 +1,4 @@
-"""A node of its own for a black-box test: started in a fresh directory, stopped by its process id."""
+"""A node of its own for a black-box test, in a fresh directory, stopped by its process id."""
 
 import http.client
 import json

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Builds the test programs, runs them all and adds up what they say.
 
-Called by ./test. A test is a row of Meson's table (tests/*/meson.build); its suites say when it runs
-and how: `unit` under ASan and UBSan, `tsan` under ThreadSanitizer too, `tidy` and `e2e` as they are
-(against the release build), `slow` not with --quick. GoogleTest programs are counted by test, scripts
-by their last line "N passed, N failed", anything else as one.
+Called by ./test. A test is a row of Meson's table (tests/*/meson.build); its suites say when and
+how it runs: `unit` under ASan and UBSan, `tsan` under ThreadSanitizer too, `tidy` and `e2e` as they
+are (against the release build), `slow` not with --quick. GoogleTest programs are counted by test,
+scripts by their last line "N passed, N failed", anything else as one.
 """
 
 import argparse

@@ -17,23 +17,23 @@ constexpr uint32_t buffer_bytes = 16 << 10;
 constexpr uint32_t room_behind_head = 4 << 10;
 // A connection that was quiet for so long gives its buffer back and waits without one.
 constexpr uint64_t holds_buffer_ns = ns_per_s;
-// How long, and how much, is read and dropped behind an answer that ends a connection, so that the
-// client reads the answer instead of a reset: as long as bytes keep coming, within bounds.
+// Bytes that keep coming behind the last answer (Limits::linger_timeout_ns apart at most) are read
+// and dropped for so long, and so many of them: nobody is read from for ever, however fast.
 constexpr uint64_t linger_ns = 10 * ns_per_s;
-constexpr uint64_t linger_quiet_ns = 2 * ns_per_s;
 constexpr uint64_t linger_bytes_max = 64_MiB;
 // Connections above the limit that are told so politely; more of them are just closed.
 constexpr uint32_t turned_away_max = 64;
 
 // Says that nothing more comes and drops what the client still sends. Closing at once would make
 // its system throw away an answer that it has not read yet.
-Task<void> linger(Reactor& reactor, BufferPool& buffers, Socket& socket, Cancel* cancel) {
+Task<void> linger(Reactor& reactor, BufferPool& buffers, Socket& socket, uint64_t quiet_ns,
+                  Cancel* cancel) {
     reactor.kernel().finish_sending(socket.descriptor());
     const uint64_t deadline_ns = reactor.now_ns() + linger_ns;
     Buffer dropped = buffers.take(buffer_bytes);
     uint64_t dropped_bytes = 0;
     while (dropped_bytes < linger_bytes_max) {
-        const uint64_t until_ns = std::min(deadline_ns, reactor.now_ns() + linger_quiet_ns);
+        const uint64_t until_ns = std::min(deadline_ns, reactor.now_ns() + quiet_ns);
         const Result<uint32_t> count =
             co_await socket.receive(dropped.bytes(), Until{until_ns, cancel});
         if (!count || *count == 0) co_return;
@@ -90,9 +90,9 @@ struct Server::State {
 
     Task<void> turn_away(Socket socket, Gate::Pass) {
         ++turned_away_count;
-        const Status sent = co_await socket.send(as_bytes(turned_away_answer),
-                                                 reactor.within_ns(linger_quiet_ns, &stopping));
-        if (sent) co_await linger(reactor, buffers, socket, &stopping);
+        const Status sent = co_await socket.send(
+            as_bytes(turned_away_answer), reactor.within_ns(limits.linger_timeout_ns, &stopping));
+        if (sent) co_await linger(reactor, buffers, socket, limits.linger_timeout_ns, &stopping);
         --turned_away_count;
     }
 
@@ -169,7 +169,8 @@ Task<void> Server::Connection::run() {
         is_idle_ = false;
         const After after = co_await serve_request();
         if (after == After::linger) {
-            co_await linger(server_.reactor, server_.buffers, socket_, nullptr);
+            co_await linger(server_.reactor, server_.buffers, socket_,
+                            server_.limits.linger_timeout_ns, nullptr);
         }
         is_idle_ = true;
         if (after != After::next || server_.is_stopping) co_return;
@@ -364,7 +365,9 @@ Task<void> Server::Connection::answer_refusal() {
     write_head(response, length, false, false);
     const Status sent = co_await socket_.send_with_body(
         as_bytes(out_), std::move(response.body), server_.limits.progress_timeout_ns, nullptr);
-    if (sent) co_await linger(server_.reactor, server_.buffers, socket_, nullptr);
+    if (sent)
+        co_await linger(server_.reactor, server_.buffers, socket_, server_.limits.linger_timeout_ns,
+                        nullptr);
 }
 
 }  // namespace penstock::io::http

@@ -10,8 +10,9 @@ Status MemoryModel::begin(DiskCallKind kind, const std::string& path) {
     if (changes && on_call_) on_call_({kind, path});
     const std::lock_guard lock(mutex_);
     if (changes) {
-        if (calls_.size() >= power_off_at_) is_powered_off_ = true;
-        calls_.push_back({kind, path});
+        if (call_count_ >= power_off_at_) is_powered_off_ = true;
+        if (call_count_ < recorded_calls_max) calls_.push_back({kind, path});
+        ++call_count_;
     }
     if (is_powered_off_) return no_power(kind, path);
     return {};
@@ -39,7 +40,7 @@ std::vector<DiskCall> MemoryModel::calls() const {
 
 uint64_t MemoryModel::call_count() const {
     const std::lock_guard lock(mutex_);
-    return calls_.size();
+    return call_count_;
 }
 
 void MemoryModel::power_off_at(uint64_t index) {

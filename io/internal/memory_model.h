@@ -47,6 +47,7 @@ private:
     mutable std::mutex mutex_;
     MemoryState state_;
     std::vector<DiskCall> calls_;
+    uint64_t call_count_ = 0;
     std::function<void(const DiskCall&)> on_call_;
     uint64_t power_off_at_ = UINT64_MAX;
     bool is_powered_off_ = false;

@@ -346,8 +346,12 @@ void MemoryState::truncate(NodeId id, uint64_t size_bytes) {
 }
 
 void MemoryState::complete(NodeId id, uint64_t sequence) {
-    for (Change& change : nodes_.at(id).pending) {
-        if (change.sequence == sequence) change.is_complete = true;
+    // From the newest: what is completed began not long ago, and much may be pending before it.
+    auto& pending = nodes_.at(id).pending;
+    for (auto change = pending.rbegin(); change != pending.rend(); ++change) {
+        if (change->sequence > sequence) continue;
+        if (change->sequence == sequence) change->is_complete = true;
+        return;
     }
 }
 

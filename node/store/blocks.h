@@ -33,7 +33,11 @@ private:
 class VerifiedMarks {
 public:
     void mark(uint64_t block);
+    void clear(uint64_t block);
     bool is_marked(uint64_t block) const;
+    // All blocks that [offset, offset + size) touches; size >= 1.
+    bool are_marked(uint64_t offset, uint64_t size) const;
+    void clear_all(uint64_t offset, uint64_t size);
 
 private:
     std::vector<uint64_t> words_;

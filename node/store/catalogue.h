@@ -41,7 +41,7 @@ public:
 
     // All changes and the log position they lead to, in one batch: all or nothing after a power
     // cut. `count` is the number of entries after it, as the locator counts them; `sync`: survives
-    // one.
+    // one. After a failure every later one fails as well: the catalogue is to be rebuilt.
     virtual Status apply(const std::vector<CatalogueChange>& changes, Lsn position, uint64_t count,
                          bool sync) = 0;
     // Of the last batch: 0 if there was none. Not while a changing call runs.
@@ -58,11 +58,15 @@ public:
     virtual Status drop_bucket(BucketId bucket, const std::function<void(const Entry&)>& visit) = 0;
 };
 
+// Where LevelDB's compactions are done: on a thread of their own, or at the end of the calls that
+// make them necessary, for the simulation and tests that must be repeatable.
+enum class CatalogueWork : uint8_t { own_thread, inline_calls };
+
 // LevelDB in `directory` of `disk`, all of whose I/O goes through `disk`. `corrupt` when what lies
 // there cannot be trusted: the caller then calls erase_catalogue() and opens an empty one.
-Result<std::unique_ptr<Catalogue>> open_level_catalogue(io::BlockingDisk& disk,
-                                                        std::string directory,
-                                                        uint64_t cache_bytes);
+Result<std::unique_ptr<Catalogue>> open_level_catalogue(
+    io::BlockingDisk& disk, std::string directory, uint64_t cache_bytes,
+    CatalogueWork work = CatalogueWork::own_thread);
 Status erase_catalogue(io::BlockingDisk& disk, const std::string& directory);
 // In memory, for tests of what stands on a catalogue.
 std::unique_ptr<Catalogue> make_memory_catalogue();

@@ -27,20 +27,24 @@ public:
 
     // Any core.
     std::optional<Place> find(const Digest128& digest) const;
+    // Any core: starts to bring in what find() will look at, for whoever has several to find.
+    void prefetch(const Digest128& digest) const;
 
     // The home core only.
     void publish(const Digest128& digest, const Place& place);
     // Nothing happens if it is not there.
     void remove(const Digest128& digest);
-    // Room for this many, so that loading ten million does not grow step by step.
+    // Room for this many, so that loading ten million does not grow step by step. Does nothing if
+    // there is something in it already.
     void reserve(uint64_t count);
     uint64_t count() const;
     uint64_t memory_bytes() const;
     void for_each(const std::function<void(const Digest128&, const Place&)>& visit) const;
 
 private:
-    struct Table;
-    struct State;
+    class Segment;
+    struct Directory;
+    class State;
     std::unique_ptr<State> state_;
 };
 

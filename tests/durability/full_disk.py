@@ -2,8 +2,8 @@
 """full_disk.py --penstockd PATH: a node on a full 256 MB ext4 says so, keeps serving, and recovers.
 
 Needs root and a loop device; says "skipped" without them. Fills the file system to the brim, and
-checks that writes get 507 with ErrCapExceeded, that reads, listings, deletes and bucket changes go on,
-that every acknowledged object has its bytes, and that the node starts again on the full disk.
+checks that writes get 507 with ErrCapExceeded, that reads, listings, deletes and bucket changes go
+on, that every acknowledged object has its bytes, and that the node starts again on the full disk.
 Ends with "N passed, N failed".
 """
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """slow_reader.py --penstockd PATH: a client that stops reading keeps its bytes.
 
-In the middle of a large and of a small object the client stops reading for 5 s; meanwhile the object
-is overwritten, deleted, and much else is written. It still gets the old bytes, all of them.
+In the middle of a large and of a small object the client stops reading for 5 s; meanwhile the
+object is overwritten, deleted, and much else is written. It still gets the old bytes, all of them.
 Ends with "N passed, N failed".
 """
 
@@ -68,7 +68,8 @@ def main():
         readers = {name: start_reading(node, name) for name in old}
         for name in old:
             if name.endswith("overwritten"):
-                checks.check(put(node, name, os.urandom(len(old[name]))) == 200, f"overwrite {name}")
+                status = put(node, name, os.urandom(len(old[name])))
+                checks.check(status == 200, f"overwrite {name}")
             else:
                 status = node.request("DELETE", f"/v1/objects/{BUCKET}/{name}?provider=ais")[0]
                 checks.check(status == 200, f"DELETE {name}")

@@ -42,6 +42,13 @@ struct PosixCase {
     std::unique_ptr<BlockingDisk> disk = *make_posix_disk(directory.path());
 };
 
+// As on a system without openat2.
+struct PosixByPartsCase {
+    TemporaryDirectory directory;
+    std::unique_ptr<BlockingDisk> disk =
+        *make_posix_disk(directory.path(), {.may_use_openat2 = false});
+};
+
 struct MemoryCase {
     MemoryStorage storage;
     std::unique_ptr<BlockingDisk> disk = storage.make_blocking_disk();
@@ -80,7 +87,7 @@ protected:
     Case case_;
 };
 
-using Cases = testing::Types<PosixCase, MemoryCase, FaultCase>;
+using Cases = testing::Types<PosixCase, PosixByPartsCase, MemoryCase, FaultCase>;
 TYPED_TEST_SUITE(BlockingDiskTest, Cases);
 
 TYPED_TEST(BlockingDiskTest, WhatIsWrittenIsRead) {
@@ -296,20 +303,31 @@ protected:
     std::unique_ptr<BlockingDisk> disk_ = *make_posix_disk(directory_.path());
 };
 
-TEST_F(PosixDiskTest, FollowsNoSymbolicLink) {
+class PosixLinkTest : public testing::TestWithParam<bool> {
+protected:
+    TemporaryDirectory directory_;
+    std::unique_ptr<BlockingDisk> disk_ =
+        *make_posix_disk(directory_.path(), {.may_use_openat2 = GetParam()});
+};
+INSTANTIATE_TEST_SUITE_P(AtOnceAndByParts, PosixLinkTest, testing::Bool());
+
+TEST_P(PosixLinkTest, NoSymbolicLinkIsFollowed) {
     TemporaryDirectory outside;
     std::ofstream(outside.path() + "/secret") << "secret";
+    std::filesystem::create_directory(outside.path() + "/d");
     std::filesystem::create_directory_symlink(outside.path(), directory_.path() + "/link");
     std::filesystem::create_symlink(outside.path() + "/secret", directory_.path() + "/file");
 
     EXPECT_FALSE(disk_->open("link/secret", OpenMode::read));
-    EXPECT_FALSE(disk_->open("link/new", OpenMode::create));
+    EXPECT_FALSE(disk_->open("link/d/new", OpenMode::create));
     EXPECT_FALSE(disk_->open("file", OpenMode::read));
     EXPECT_FALSE(disk_->remove("link/secret"));
-    EXPECT_FALSE(disk_->make_directory("link/d"));
+    EXPECT_FALSE(disk_->make_directory("link/new"));
     EXPECT_FALSE(disk_->rename("link/secret", "mine"));
     EXPECT_FALSE(disk_->list("link"));
+    EXPECT_FALSE(disk_->sync_directory("link"));
     EXPECT_TRUE(std::filesystem::exists(outside.path() + "/secret"));
+    EXPECT_TRUE(std::filesystem::is_empty(outside.path() + "/d"));
     // The link itself is a name like any other.
     EXPECT_TRUE(disk_->remove("file"));
 }

@@ -18,6 +18,7 @@
 #include "io/base/units.h"
 #include "io/fault_disk.h"
 #include "io/memory_disk.h"
+#include "io/sim_kernel.h"
 
 namespace penstock::io {
 namespace {
@@ -48,13 +49,21 @@ std::unique_ptr<Kernel> make_any_kernel() {
     return kernel ? std::move(kernel) : make_kernel("epoll");
 }
 
-// A reactor and a pool, and how a test runs a task on them.
+// A reactor and a pool. The pool goes first, because its threads post to the reactor.
 struct Loop {
     explicit Loop(std::unique_ptr<Kernel> kernel) {
         if (kernel) reactor = std::make_unique<Reactor>(std::move(kernel), ReactorOptions{});
     }
-    std::unique_ptr<Pool> pool = make_thread_pool(2);
     std::unique_ptr<Reactor> reactor;
+    std::unique_ptr<Pool> pool = make_thread_pool(2);
+};
+
+// The same in virtual time, on one thread.
+struct SimLoop {
+    SimWorld world{1};
+    std::unique_ptr<Reactor> reactor =
+        std::make_unique<Reactor>(make_sim_kernel(world), ReactorOptions{});
+    std::unique_ptr<Pool> pool = make_inline_pool();
 };
 
 template <const char* backend>
@@ -79,7 +88,7 @@ struct KernelOverMemoryCase {
 template <uint64_t delay_ns_max, uint32_t resident_percent>
 struct MemoryCase {
     MemoryStorage storage;
-    Loop loop{make_any_kernel()};
+    SimLoop loop;
     std::unique_ptr<Disk> disk =
         storage.make_disk(*loop.reactor, *loop.pool,
                           {.delay_ns_max = delay_ns_max, .resident_percent = resident_percent});
@@ -290,6 +299,7 @@ public:
     void shutdown(int) override {}
     void finish_sending(int) override {}
     void close(int descriptor) override { ::close(descriptor); }
+    void forget(int) override {}
     int32_t try_read(int file, MutableBytes buffer, uint64_t offset) override {
         const auto half = buffer.first(buffer.size() / 2);
         return static_cast<int32_t>(
@@ -414,7 +424,7 @@ protected:
     }
 
     MemoryStorage storage_;
-    Loop loop_{make_any_kernel()};
+    SimLoop loop_;
     std::unique_ptr<Disk> disk_ = storage_.make_disk(reactor(), *loop_.pool);
 };
 

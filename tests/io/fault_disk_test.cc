@@ -7,6 +7,7 @@
 #include <string>
 
 #include "io/memory_disk.h"
+#include "io/sim_kernel.h"
 
 namespace penstock::io {
 namespace {
@@ -156,15 +157,6 @@ TEST_F(FaultDiskTest, ASecondSyncAfterAFailedOneIsNoticed) {
 
 class FaultTaskDiskTest : public FaultDiskTest {
 protected:
-    void SetUp() override {
-        auto kernel = make_uring_kernel({});
-        if (!kernel) kernel = make_epoll_kernel({});
-        ASSERT_TRUE(kernel);
-        reactor_ = std::make_unique<Reactor>(std::move(*kernel), ReactorOptions{});
-        pool_ = make_inline_pool();
-        memory_disk_ = storage_.make_disk(*reactor_, *pool_);
-        fault_disk_ = make_fault_disk(*memory_disk_, plan_);
-    }
     template <typename T>
     T run(Task<T> task) {
         return reactor_->run_until_done(std::move(task));
@@ -177,10 +169,12 @@ protected:
         co_return co_await disk.sync_directory("");
     }
 
-    std::unique_ptr<Reactor> reactor_;
-    std::unique_ptr<Pool> pool_;
-    std::unique_ptr<Disk> memory_disk_;
-    std::unique_ptr<Disk> fault_disk_;
+    SimWorld world_{1};
+    std::unique_ptr<Reactor> reactor_ =
+        std::make_unique<Reactor>(make_sim_kernel(world_), ReactorOptions{});
+    std::unique_ptr<Pool> pool_ = make_inline_pool();
+    std::unique_ptr<Disk> memory_disk_ = storage_.make_disk(*reactor_, *pool_);
+    std::unique_ptr<Disk> fault_disk_ = make_fault_disk(*memory_disk_, plan_);
 };
 
 TEST_F(FaultTaskDiskTest, EachCallFailsInTurnUntilARunMeetsNone) {
@@ -203,10 +197,10 @@ TEST_F(FaultTaskDiskTest, EachCallFailsInTurnUntilARunMeetsNone) {
 }
 
 TEST_F(FaultTaskDiskTest, ALateCallSucceedsLater) {
-    plan_.add({.effect = FaultEffect::is_late, .at = 2, .delay_ns = 3'000'000});
+    plan_.add({.effect = FaultEffect::is_late, .at = 2, .delay_ns = 3'000'000'000});
     const uint64_t start_ns = reactor_->clock().monotonic_ns();
     EXPECT_TRUE(run(replace_with(*fault_disk_, "a", "x")));
-    EXPECT_GE(reactor_->clock().monotonic_ns() - start_ns, 2'000'000U);
+    EXPECT_GE(reactor_->clock().monotonic_ns() - start_ns, 3'000'000'000U);
     EXPECT_EQ(plan_.met_count(), 1U);
 }
 

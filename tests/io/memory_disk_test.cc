@@ -327,6 +327,38 @@ TEST_F(MemoryDiskTest, ARandomStateIsOneOfTheEnumeratedOnes) {
     }
 }
 
+// Against a plain string, across chunk and sector borders: what readers see, what survives when
+// everything does, and what survives when only synced bytes do.
+TEST_F(MemoryDiskTest, RandomChangesMatchAPlainString) {
+    for (uint32_t round = 0; round < 30; ++round) {
+        const std::string path = std::to_string(round);
+        auto file = create_durable(path, "");
+        std::string live;
+        std::string durable;
+        for (uint32_t step = 0; step < 40; ++step) {
+            const uint64_t offset = random_.below(70'000);
+            const uint64_t choice = random_.below(10);
+            if (choice < 6) {
+                const char letter = random_.chance(1, 4) ? '\0' : 'x';
+                const std::string text(random_.below(40'000), letter);
+                ASSERT_TRUE(file->write_exactly(as_bytes(text), offset));
+                if (text.empty()) continue;
+                live.resize(std::max(live.size(), offset + text.size()));
+                live.replace(offset, text.size(), text);
+            } else if (choice < 8) {
+                ASSERT_TRUE(file->truncate(offset));
+                live.resize(offset);
+            } else {
+                ASSERT_TRUE(file->sync());
+                durable = live;
+            }
+            ASSERT_EQ(text_of(storage_, path), live);
+        }
+        EXPECT_EQ(text_of(storage_.crash_keeping_all(), path), live);
+        EXPECT_EQ(text_of(storage_.crash_losing_all(), path), durable);
+    }
+}
+
 TEST_F(MemoryDiskTest, AFullDiskWritesWhatFitsAndSaysSo) {
     storage_.set_limits({.bytes_max = 16'384});
     auto file = create("a", std::string(4096, 'x'));

@@ -91,7 +91,8 @@ protected:
         EXPECT_EQ(buffers_.outstanding_count(), 0u);
     }
 
-    void serve(const Limits& limits = {}) {
+    void serve(Limits limits = {}) {
+        limits.linger_timeout_ns = 20 * ns_per_ms;
         server_.emplace(*reactor_, buffers_, handler_, limits);
         auto listener = Listener::open(*reactor_, *Address::parse("127.0.0.1:0"),
                                        [this](int descriptor) { server_->serve(descriptor); });

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "io/base/random.h"
+#include "io/memory_disk.h"
 
 namespace penstock::node {
 namespace {
@@ -39,6 +40,16 @@ CatalogueChange removal(BucketId bucket, std::string name) {
 
 struct MemoryFactory {
     std::unique_ptr<Catalogue> open() { return make_memory_catalogue(); }
+};
+
+struct LevelFactory {
+    std::unique_ptr<Catalogue> open() {
+        auto catalogue = open_level_catalogue(*disk, "catalogue", 1 << 20);
+        EXPECT_TRUE(catalogue);
+        return std::move(*catalogue);
+    }
+    io::MemoryStorage storage;
+    std::unique_ptr<io::BlockingDisk> disk = storage.make_blocking_disk();
 };
 
 template <typename Factory>
@@ -99,7 +110,7 @@ protected:
     int64_t count_ = 0;
 };
 
-using Factories = testing::Types<MemoryFactory>;
+using Factories = testing::Types<MemoryFactory, LevelFactory>;
 TYPED_TEST_SUITE(CatalogueTest, Factories);
 
 TYPED_TEST(CatalogueTest, IsEmptyAtFirst) {

@@ -1,0 +1,151 @@
+#include "node/doors/admin.h"
+
+#include <unistd.h>
+
+#include <ctime>
+#include <fstream>
+
+#include "io/cores.h"
+#include "io/http/url.h"
+
+namespace penstock::node {
+namespace {
+
+using io::http::Method;
+using io::http::Response;
+
+double process_cpu_seconds() {
+    timespec time{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+uint64_t resident_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    uint64_t total_pages = 0;
+    uint64_t resident_pages = 0;
+    statm >> total_pages >> resident_pages;
+    return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+void write_requests(MetricsText& text, const RequestMetrics& requests) {
+    text.family("penstock_requests_total", "counter", "Requests answered.");
+    for (size_t door = 0; door < door_count; ++door) {
+        for (size_t operation = 0; operation < operation_count; ++operation) {
+            for (const auto& [status, count] : requests.counts(door, operation)) {
+                text.sample("penstock_requests_total",
+                            {{"door", door_names[door]},
+                             {"op", operation_names[operation]},
+                             {"code", std::to_string(status)}},
+                            count);
+            }
+        }
+    }
+    text.family("penstock_request_bytes_total", "counter", "Bytes of bodies received and sent.");
+    for (size_t operation = 0; operation < operation_count; ++operation) {
+        const std::string_view name = operation_names[operation];
+        text.sample("penstock_request_bytes_total", {{"op", name}, {"direction", "in"}},
+                    requests.received_bytes(operation));
+        text.sample("penstock_request_bytes_total", {{"op", name}, {"direction", "out"}},
+                    requests.sent_bytes(operation));
+    }
+    text.family("penstock_request_seconds", "histogram",
+                "From a request's head to its response, before that is sent.");
+    for (size_t operation = 0; operation < operation_count; ++operation) {
+        text.histogram("penstock_request_seconds", "op", operation_names[operation],
+                       requests.durations(operation));
+    }
+}
+
+void write_store(MetricsText& text, const StoreUsage& usage) {
+    const auto gauge = [&text](std::string_view name, std::string_view help, uint64_t value) {
+        text.family(name, "gauge", help);
+        text.sample(name, {}, value);
+    };
+    gauge("penstock_objects", "Objects stored.", usage.objects);
+    gauge("penstock_object_bytes", "Bytes of content stored.", usage.object_bytes);
+    gauge("penstock_log_disk_bytes", "Bytes that the store's files occupy.", usage.disk_bytes);
+    gauge("penstock_log_disk_available_bytes", "Bytes left on the file system.",
+          usage.space.available_bytes);
+    text.family("penstock_store_corruptions_total", "counter",
+                "Bytes, records or copies that failed their check since the start.");
+    text.sample("penstock_store_corruptions_total", {}, usage.corruptions);
+}
+
+void write_process(MetricsText& text, const NodeIdentity& node, uint64_t connections,
+                   uint64_t busy_ns) {
+    text.family("penstock_connections", "gauge", "Open connections.");
+    text.sample("penstock_connections", {{"door", "http"}}, connections);
+    text.family("penstock_cpu_seconds_total", "counter",
+                "CPU time of the whole process; it is not told apart by operation yet.");
+    text.sample("penstock_cpu_seconds_total", {{"op", "all"}}, process_cpu_seconds());
+    text.family("penstock_reactor_busy_seconds_total", "counter", "Time that loops did work.");
+    text.sample("penstock_reactor_busy_seconds_total", {}, static_cast<double>(busy_ns) / 1e9);
+    text.family("penstock_build_info", "gauge", "What runs here.");
+    text.sample("penstock_build_info", {{"version", node.version}, {"io_backend", node.io_backend}},
+                uint64_t{1});
+    text.family("process_resident_memory_bytes", "gauge", "Resident memory.");
+    text.sample("process_resident_memory_bytes", {}, resident_bytes());
+    text.family("process_cpu_seconds_total", "counter", "User and system time.");
+    text.sample("process_cpu_seconds_total", {}, process_cpu_seconds());
+}
+
+io::Task<CoreFigures> figures_of(const AdminDoor::Core& core) {
+    co_return core.figures();
+}
+
+Response make_response(io::http::Request& request, uint16_t status, std::string_view type,
+                       std::string_view text) {
+    Response response{io::http::ResponseHead(status), {}, {}, true, false};
+    response.head.add("Content-Type", type);
+    if (request.head.method == Method::head) {
+        response.length_only = text.size();
+    } else {
+        response.body = io::Body::copy_of(request.buffers, as_bytes(text));
+    }
+    return response;
+}
+
+}  // namespace
+
+io::Task<std::string> AdminDoor::metrics_text(uint32_t core) {
+    CoreFigures sum;
+    for (const Core& other : cores_) {
+        const CoreFigures figures = co_await io::on_core(*cores_[core].reactor, *other.reactor,
+                                                         [&other] { return figures_of(other); });
+        sum.requests.add(figures.requests);
+        sum.connections += figures.connections;
+        sum.busy_ns += figures.busy_ns;
+    }
+    MetricsText text;
+    write_requests(text, sum.requests);
+    write_store(text, service_.usage());
+    text.family("penstock_buckets", "gauge", "Buckets.");
+    text.sample("penstock_buckets", {}, uint64_t{service_.buckets(core).size()});
+    text.family("penstock_metadata_version", "counter", "Changes of the metadata.");
+    text.sample("penstock_metadata_version", {}, service_.metadata_version(core));
+    write_process(text, node_, sum.connections, sum.busy_ns);
+    co_return text.text();
+}
+
+io::Task<Response> AdminDoor::handle(uint32_t core, io::http::Request& request, bool is_draining) {
+    if (request.head.method != Method::get && request.head.method != Method::head) {
+        Response response =
+            make_response(request, 405, "text/plain; charset=utf-8", "Method Not Allowed\n");
+        response.head.add("Allow", "GET, HEAD");
+        co_return response;
+    }
+    if (request.head.path == "/health") {
+        const auto query = io::http::Query::parse(request.head.query);
+        const bool asks_readiness =
+            query && query->find_filled("readiness").value_or("false") == "true";
+        if (asks_readiness && is_draining) {
+            co_return make_response(request, 503, "text/plain; charset=utf-8", "stopping\n");
+        }
+        co_return make_response(request, 200, "text/plain; charset=utf-8", "ok\n");
+    }
+    const std::string text = co_await metrics_text(core);
+    co_return make_response(request, 200, "text/plain; version=0.0.4; charset=utf-8", text);
+}
+
+}  // namespace penstock::node

@@ -1,0 +1,45 @@
+// AdminDoor: /metrics for Prometheus, and /health for whoever watches the process.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "io/http/connection.h"
+#include "node/doors/request_metrics.h"
+#include "node/node_identity.h"
+#include "node/service/object_service.h"
+
+namespace penstock::node {
+
+// What one core counts; asked for on that core.
+struct CoreFigures {
+    RequestMetrics requests;
+    uint64_t connections = 0;
+    uint64_t busy_ns = 0;
+};
+
+class AdminDoor {
+public:
+    struct Core {
+        io::Reactor* reactor = nullptr;
+        std::function<CoreFigures()> figures;
+    };
+
+    // All outlive the door.
+    AdminDoor(ObjectService& service, const NodeIdentity& node, std::vector<Core> cores)
+        : service_(service), node_(node), cores_(std::move(cores)) {}
+
+    static bool is_for(std::string_view path) { return path == "/metrics" || path == "/health"; }
+    // `is_draining`: the node is stopping and takes no new work.
+    io::Task<io::http::Response> handle(uint32_t core, io::http::Request& request,
+                                        bool is_draining);
+
+private:
+    io::Task<std::string> metrics_text(uint32_t core);
+
+    ObjectService& service_;
+    const NodeIdentity& node_;
+    std::vector<Core> cores_;
+};
+
+}  // namespace penstock::node

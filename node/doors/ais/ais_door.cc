@@ -1,0 +1,98 @@
+#include "node/doors/ais/ais_door.h"
+
+#include <algorithm>
+
+#include "node/doors/ais/buckets.h"
+#include "node/doors/ais/cluster.h"
+#include "node/doors/ais/errors.h"
+#include "node/doors/ais/objects.h"
+
+namespace penstock::node {
+namespace {
+
+using ais::Call;
+using ais::FirstElement;
+using ais::Reply;
+using io::http::Method;
+
+constexpr std::string_view easy_providers[] = {"ais", "gs", "az"};
+
+bool is_easy(std::string_view element) {
+    return std::ranges::find(easy_providers, element) != std::end(easy_providers);
+}
+
+// Resources of the contract that are not built, whatever the method.
+constexpr std::string_view later_resources[] = {"download", "sort", "etl", "ml", "tokens"};
+
+}  // namespace
+
+AisDoor::AisDoor(ObjectService& service, const NodeIdentity& node, io::Reactor& home)
+    : service_(service), node_(node), summaries_(service, home) {}
+
+bool AisDoor::is_for(std::string_view path) {
+    const std::string_view first = ais::split_first(path).element;
+    return first == "v1" || is_easy(first);
+}
+
+io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& request) {
+    const std::optional<io::http::Query> query = io::http::Query::parse(request.head.query);
+    if (!query) co_return ais::error_response(request, node_, ais::refuse_escape().error());
+    Call call{core, request, *query, service_, node_, request.head.path, {}};
+    Reply reply = co_await route(call);
+    if (reply) co_return std::move(*reply);
+    co_return ais::error_response(request, node_, reply.error());
+}
+
+io::http::Response AisDoor::refuse(io::BufferPool& buffers,
+                                   const io::http::HeadError& error) const {
+    return ais::error_response(buffers, node_, {error.status, "", error.reason, {}, false, true});
+}
+
+io::Task<void> AisDoor::stop() {
+    return summaries_.stop();
+}
+
+io::Task<Reply> AisDoor::route(Call& call) {
+    const FirstElement first = ais::split_first(call.path);
+    if (first.element == "v1") return route_v1(call, first.rest);
+    return route_easy(call, first.element, first.rest);
+}
+
+io::Task<Reply> AisDoor::route_v1(Call& call, std::string_view rest) {
+    const FirstElement resource = ais::split_first(rest);
+    if (resource.element == "objects") {
+        co_return co_await ais::handle_objects(call, resource.rest);
+    }
+    if (resource.element == "buckets") {
+        co_return co_await ais::handle_buckets(call, resource.rest, summaries_);
+    }
+    if (resource.element == "health") co_return co_await ais::handle_health(call);
+    if (resource.element == "daemon") {
+        co_return co_await ais::handle_daemon(call, resource.rest);
+    }
+    if (resource.element == "reverse") {
+        co_return co_await ais::handle_reverse(call, resource.rest);
+    }
+    if (resource.element == "cluster") {
+        co_return co_await ais::handle_cluster(call, resource.rest);
+    }
+    if (std::ranges::find(later_resources, resource.element) != std::end(later_resources)) {
+        co_return ais::refuse_not_built(resource.element);
+    }
+    co_return ais::refuse_uri(call);
+}
+
+// /ais/BUCKET/OBJECT for curl: the same calls with the provider in the path.
+io::Task<Reply> AisDoor::route_easy(Call& call, std::string_view provider, std::string_view rest) {
+    if (!is_easy(provider)) co_return ais::refuse_uri(call);
+    call.path_provider = provider;
+    const FirstElement bucket = ais::split_first(rest);
+    const bool has_object = !bucket.rest.empty();
+    if (has_object) co_return co_await ais::handle_objects(call, rest);
+    if (call.method() == Method::put) {
+        co_return ais::refuse(400, "", "missing destination object name in the \"easy URL\"");
+    }
+    co_return co_await ais::handle_buckets(call, rest, summaries_);
+}
+
+}  // namespace penstock::node

@@ -1,0 +1,45 @@
+// AisDoor: AIStore's REST API (/v1) and its easy URLs (/ais, /gs, /az), answered from the object
+// service. It translates and nothing else; what is built and what answers 501 stands in
+// node/doors/DESIGN.md.
+//
+// One for the node, called on every core at once. What little it remembers between requests
+// (summaries being counted) lives on the home core.
+#pragma once
+
+#include <string_view>
+
+#include "io/http/connection.h"
+#include "node/doors/ais/summary.h"
+#include "node/node_identity.h"
+#include "node/service/object_service.h"
+
+namespace penstock::node {
+
+class AisDoor {
+public:
+    // All three outlive the door. `home`: the reactor of core 0.
+    AisDoor(ObjectService& service, const NodeIdentity& node, io::Reactor& home);
+
+    // Whether a path is this door's: "/v1...", "/ais...", "/gs...", "/az...".
+    static bool is_for(std::string_view path);
+
+    // Any request, whatever its path; `core` is the caller's own.
+    io::Task<io::http::Response> handle(uint32_t core, io::http::Request& request);
+    // The answer to a request without a head: its status and sentence in the contract's form.
+    io::http::Response refuse(io::BufferPool& buffers, const io::http::HeadError& error) const;
+
+    // On the home core: waits for what runs in the background.
+    io::Task<void> stop();
+
+private:
+    io::Task<ais::Reply> route(ais::Call& call);
+    io::Task<ais::Reply> route_v1(ais::Call& call, std::string_view rest);
+    io::Task<ais::Reply> route_easy(ais::Call& call, std::string_view provider,
+                                    std::string_view rest);
+
+    ObjectService& service_;
+    const NodeIdentity& node_;
+    ais::SummaryBoard summaries_;
+};
+
+}  // namespace penstock::node

@@ -1,0 +1,48 @@
+// Call: one request on its way through the AIStore door, and what a handler answers to it.
+//
+// Lives in the frame of AisDoor::handle() on the core that the request came to; handlers take
+// references to it and are done before it goes.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "io/http/connection.h"
+#include "io/http/url.h"
+#include "node/node_identity.h"
+#include "node/service/object_service.h"
+
+namespace penstock::node::ais {
+
+// A refusal in the contract's form (section 1.6).
+struct ApiError {
+    uint16_t status = 400;
+    std::string_view tcode;  // a literal; "" where the reference has none
+    std::string message;
+    std::vector<std::pair<std::string_view, std::string>> headers;  // Allow, Content-Range, ...
+    bool is_plain_text = false;  // the message alone, as text/plain: what Go's own server answers
+    bool closes = false;
+};
+
+using Reply = std::expected<io::http::Response, ApiError>;
+
+struct Call {
+    uint32_t core;
+    io::http::Request& request;
+    const io::http::Query& query;
+    ObjectService& service;
+    const NodeIdentity& node;
+    // The path as it counts here, still escaped: easy URLs are rewritten to their /v1 form.
+    std::string_view path;
+    // What an easy URL says the provider is; "" elsewhere.
+    std::string_view path_provider;
+
+    io::http::Method method() const { return request.head.method; }
+    bool is_head() const { return request.head.method == io::http::Method::head; }
+};
+
+}  // namespace penstock::node::ais

@@ -1,0 +1,190 @@
+#include "node/doors/ais/cluster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "node/doors/ais/cluster_shapes.h"
+#include "node/doors/ais/errors.h"
+#include "node/doors/ais/jobs.h"
+#include "node/doors/ais/names.h"
+#include "node/doors/ais/text.h"
+
+namespace penstock::node::ais {
+namespace {
+
+using io::http::Method;
+using io::http::Response;
+
+constexpr std::string_view daemon_allowed = "DELETE, GET, POST, PUT";
+
+// Actions of PUT /v1/cluster (contract, sections 4.6, 4.7 and 9.1), all of a later release.
+constexpr std::string_view cluster_actions[] = {
+    "start",         "stop",         "set-config",  "reset-config",      "rotate-logs",
+    "reload-creds",  "clear-lcache", "reset-stats", "start-maintenance", "stop-maintenance",
+    "shutdown-node", "rm-unsafe",    "shutdown",    "decommission",      "decommission-node",
+};
+constexpr std::string_view cluster_paths[] = {
+    "set-config",   "attach", "detach",    "enable-bend",
+    "disable-bend", "proxy",  "load-x509", "join-by-admin",
+};
+constexpr std::string_view mountpath_actions[] = {
+    "attach-mp", "detach-mp", "enable-mp", "disable-mp", "rescan-mp", "fshc-mp",
+};
+
+bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
+    return std::ranges::find(names, name) != names.end();
+}
+
+Reply json_reply(const Call& call, const OrderedJson& json) {
+    return json_response(call.request.buffers,
+                         json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+}
+
+// The log goes to standard error, where the service's journal keeps it; of it the node has nothing.
+Reply log_of(const Call& call) {
+    const std::string_view severity = call.query.find_filled("severity").value_or("info");
+    if (severity != "info" && severity != "warning" && severity != "error") {
+        return refuse(400, "", fmt::format("unknown log severity \"{}\"", severity));
+    }
+    if (boolean_from(call.query.find("all").value_or("")).value_or(true)) {
+        return refuse_not_built("an archive of logs");
+    }
+    const std::string text = fmt::format(
+        "Node t[{}], Version {}, host {}, cores {}\nThe log goes to standard error.\n",
+        call.node.node_id, software_version(call.node), call.node.host_name, call.node.cores);
+    const uint64_t offset = number_from(call.query.find_filled("offset").value_or("0")).value_or(0);
+    const std::string_view rest =
+        std::string_view(text).substr(std::min<uint64_t>(offset, text.size()));
+    return text_response(call.request.buffers, rest);
+}
+
+// What only a target has.
+std::optional<Reply> describe_target(const Call& call, std::string_view what) {
+    if (what == "mountpaths") return json_reply(call, mountpaths_json(call));
+    if (what == "disk") return json_reply(call, disk_json(call));
+    return std::nullopt;
+}
+
+Reply describe_node(const Call& call, std::string_view what, Role role) {
+    if (what == "smap") return json_reply(call, cluster_map_json(call));
+    if (what == "bmd") return json_reply(call, bucket_metadata_json(call));
+    if (what == "snode") return json_reply(call, node_json(call, role));
+    if (what == "config") return json_reply(call, node_config_json(call, role));
+    if (what == "node_stats") return json_reply(call, node_stats_json(call, role));
+    if (what == "node_status") return json_reply(call, node_status_json(call, role));
+    if (what == "sysinfo") return json_reply(call, system_json(call, role));
+    if (what == "metrics") return json_reply(call, metrics_json());
+    if (what == "log") return log_of(call);
+    if (what == "software_version") {
+        return text_response(call.request.buffers, software_version(call.node));
+    }
+    if (what == "tls_certificate") {
+        return refuse(404, "", "no TLS certificate loaders configured");
+    }
+    if (role == Role::target) {
+        if (auto reply = describe_target(call, what)) return std::move(*reply);
+    }
+    return refuse(400, "",
+                  fmt::format("invalid '/v1/daemon' request: unrecognized 'what={}' query", what));
+}
+
+Reply describe_cluster(const Call& call, std::string_view what) {
+    const std::string& target = call.node.node_id;
+    if (what == "cluster_config") return json_reply(call, cluster_config_json(call));
+    if (what == "backends") return json_reply(call, OrderedJson::array());
+    if (what == "sysinfo") {
+        return json_reply(call, {{"proxy", OrderedJson::object()},
+                                 {"target", {{target, system_json(call, Role::target)}}}});
+    }
+    if (what == "node_stats") {
+        return json_reply(call, {{"proxy", node_stats_json(call, Role::gateway)},
+                                 {"target", {{target, node_stats_json(call, Role::target)}}}});
+    }
+    if (what == "mountpaths") {
+        return json_reply(call, {{"targets", {{target, mountpaths_json(call)}}}});
+    }
+    if (what == "remote") return json_reply(call, {{"a", nullptr}, {"ver", 0}});
+    if (what == "target_ips") {
+        const std::string ip = node_json(call, Role::target)["public_net"]["node_ip_addr"];
+        return text_response(call.request.buffers, fmt::format("{},{},{}", ip, ip, ip));
+    }
+    if (what == "smap" || what == "bmd" || what == "snode") {
+        return describe_node(call, what, Role::gateway);
+    }
+    return refuse(400, "", fmt::format("unexpected query [what={}]", what));
+}
+
+io::Task<Reply> change_cluster(Call& call) {
+    CO_TRY(const auto action, co_await read_action(call));
+    if (is_one_of(cluster_actions, action.action)) co_return refuse_not_built(action.action);
+    co_return refuse(400, "", fmt::format("invalid action \"{}\"", action.action));
+}
+
+io::Task<Reply> change_node(Call& call, std::string_view rest) {
+    const std::string_view first = split_first(rest).element;
+    if (first == "set-config") co_return refuse_not_built("set-config");
+    CO_TRY(const auto action, co_await read_action(call));
+    const bool is_known = first == "mountpaths"
+                              ? is_one_of(mountpath_actions, action.action)
+                              : action.action == "reset-config" || action.action == "rotate-logs";
+    if (is_known) co_return refuse_not_built(action.action);
+    co_return refuse(400, "", fmt::format("invalid action \"{}\"", action.action));
+}
+
+bool is_allowed_for_daemon(Method method) {
+    return method == Method::get || method == Method::put || method == Method::post ||
+           method == Method::del;
+}
+
+}  // namespace
+
+io::Task<Reply> handle_health(Call& call) {
+    Response response = empty_response();
+    if (call.method() == Method::get &&
+        boolean_from(call.query.find("cii").value_or("")).value_or(false)) {
+        CO_TRY(response, json_reply(call, node_state_json(call)));
+    }
+    response.head.add("Ais-Cluster-Uptime", uptime_ns(call));
+    response.head.add("Ais-Node-Uptime", uptime_ns(call));
+    co_return response;
+}
+
+io::Task<Reply> handle_daemon(Call& call, std::string_view rest) {
+    if (!is_allowed_for_daemon(call.method())) co_return refuse_method(daemon_allowed);
+    if (call.method() != Method::get) co_return co_await change_node(call, rest);
+    co_return describe_node(call, call.query.find("what").value_or(""), Role::gateway);
+}
+
+io::Task<Reply> handle_reverse(Call& call, std::string_view rest) {
+    if (!is_allowed_for_daemon(call.method())) co_return refuse_method(daemon_allowed);
+    const FirstElement resource = split_first(rest);
+    if (resource.element != "daemon") co_return refuse_uri(call);
+    const std::string_view id = call.request.head.find("Ais-Node-Id");
+    if (id.empty()) co_return refuse(400, "", "missing node ID");
+    const bool is_target = id == call.node.node_id;
+    if (!is_target && id != gateway_id(call.node)) {
+        co_return refuse(404, "errNodeNotFound",
+                         fmt::format("p[{}]: cannot forward request to node {}: not present in "
+                                     "Smap v1",
+                                     gateway_id(call.node), id));
+    }
+    if (call.method() != Method::get) co_return co_await change_node(call, resource.rest);
+    co_return describe_node(call, call.query.find("what").value_or(""),
+                            is_target ? Role::target : Role::gateway);
+}
+
+io::Task<Reply> handle_cluster(Call& call, std::string_view rest) {
+    if (!is_allowed_for_daemon(call.method())) co_return refuse_method(daemon_allowed);
+    const std::string_view first = split_first(rest).element;
+    if (call.method() == Method::get && first.empty()) {
+        const std::string_view what = call.query.find("what").value_or("");
+        if (is_job_query(what)) co_return co_await query_jobs(call, what);
+        co_return describe_cluster(call, what);
+    }
+    if (is_one_of(cluster_paths, first)) co_return refuse_not_built(first);
+    if (call.method() == Method::put && first.empty()) co_return co_await change_cluster(call);
+    co_return refuse(400, "", fmt::format("invalid request URI \"{}\"", call.path));
+}
+
+}  // namespace penstock::node::ais

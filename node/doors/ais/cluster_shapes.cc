@@ -1,0 +1,313 @@
+#include "node/doors/ais/cluster_shapes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/base/checksum.h"
+#include "node/doors/ais/errors.h"
+#include "node/doors/ais/properties.h"
+#include "node/doors/ais/system_figures.h"
+#include "node/doors/ais/text.h"
+
+namespace penstock::node::ais {
+namespace {
+
+// Where a client reaches us. A node that listens on every address is known to this client by the
+// name it used.
+struct HostPort {
+    std::string host, port;
+};
+
+HostPort reached_at(const Call& call) {
+    std::string_view address = call.node.http_address;
+    if (address.starts_with("0.0.0.0:") || address.starts_with("[::]:")) {
+        const std::string_view named = call.request.head.find("Host");
+        const size_t colon = address.rfind(':');
+        const size_t named_colon = named.rfind(':');
+        // The port is ours whatever the client wrote.
+        return {std::string(named.substr(0, named_colon)), std::string(address.substr(colon + 1))};
+    }
+    const size_t colon = address.rfind(':');
+    if (colon == std::string_view::npos) return {std::string(address), ""};
+    return {std::string(address.substr(0, colon)), std::string(address.substr(colon + 1))};
+}
+
+std::string id_of(const Call& call, Role role) {
+    return role == Role::target ? call.node.node_id : gateway_id(call.node);
+}
+
+std::string map_version() {
+    // One node that never changes: its map has one version.
+    return "1";
+}
+
+uint64_t percent(uint64_t part, uint64_t whole) {
+    return whole == 0 ? 0 : part / (whole / 100 + 1);
+}
+
+OrderedJson capacity_json(const Call& call, Role role) {
+    if (role == Role::gateway) {
+        return {{"mountpaths", nullptr}, {"cs_err", ""}, {"total_used", "0"}, {"total_avail", "0"},
+                {"pct_max", 0},          {"pct_avg", 0}, {"pct_min", 0}};
+    }
+    const StoreUsage usage = call.service.usage();
+    const uint64_t used =
+        usage.space.total_bytes - std::min(usage.space.total_bytes, usage.space.available_bytes);
+    const uint64_t used_percent = percent(used, usage.space.total_bytes);
+    const std::string available = std::to_string(usage.space.available_bytes);
+    OrderedJson mountpath = {{"mountpath_label", ""},
+                             {"fs", {{"Fs", call.node.data_path}, {"FsType", ""}, {"FsID", "0,0"}}},
+                             {"disks", {"-"}},
+                             {"used", std::to_string(used)},
+                             {"avail", available},
+                             {"pct_used", used_percent}};
+    return {{"mountpaths", {{call.node.data_path, std::move(mountpath)}}},
+            {"cs_err", ""},
+            {"total_used", std::to_string(used)},
+            {"total_avail", available},
+            {"pct_max", used_percent},
+            {"pct_avg", used_percent},
+            {"pct_min", used_percent}};
+}
+
+// The counters that clients cannot do without. Ours are under /metrics.
+OrderedJson tracker_json(const Call& call) {
+    constexpr int state_flags = 6;  // cluster started, node started, no alert
+    return {{"state.flags", state_flags}, {"up.ns.time", uptime_ns(call)}};
+}
+
+// Groups of the configuration that say how the node works; values are defaults of the API where
+// nothing here corresponds to them.
+constexpr std::string_view config_json = R"({
+"write_policy":{"data":"immediate","md":"immediate"},
+"checksum":{"type":"xxhash2","validate_cold_get":false,"validate_warm_get":true,
+    "validate_obj_move":false,"enable_read_range":false},
+"tcb":{"compression":"never","bundle_multiplier":2,"burst_buffer":512},
+"tco":{"compression":"never","bundle_multiplier":2,"burst_buffer":512},
+"arch":{"compression":"never","bundle_multiplier":2,"burst_buffer":512},
+"lso":{"compression":"never","bundle_multiplier":1,"burst_buffer":32,"walk_buffer":128,
+    "idle_time":"20s","quiescent":"5s"},
+"rate_limit":{
+    "backend":{"interval":"1m","max_tokens":1000,"enabled":false,"num_retries":3},
+    "frontend":{"interval":"1m","max_tokens":1000,"enabled":false,"burst_size":375}},
+"keepalivetracker":{"proxy":{"name":"heartbeat","interval":"10s","factor":3},
+    "target":{"name":"heartbeat","interval":"10s","factor":3},"num_retries":3,"retry_factor":4},
+"rebalance":{"compression":"never","bundle_multiplier":2,"burst_buffer":1024,
+    "dest_retry_time":"2m","enabled":false},
+"log":{"level":"3","max_size":"64MiB","max_total":"512MiB","flush_time":"1m","stats_time":"3m",
+    "to_stderr":true},
+"ec":{"compression":"never","bundle_multiplier":2,"burst_buffer":512,"objsize_limit":262144,
+    "data_slices":2,"parity_slices":2,"enabled":false,"disk_only":false},
+"get_batch":{"compression":"never","bundle_multiplier":2,"burst_buffer":512,"max_wait":"20s",
+    "warmup_workers":-1,"max_soft_errs":6,"max_gfn":5},
+"space":{"cleanupwm":65,"lowwm":75,"highwm":90,"out_of_space":95,"batch_size":32768,
+    "dont_cleanup_time":"2h0m"},
+"transport":{"max_header":4096,"burst_buffer":1024,"idle_teardown":"4s","quiescent":"10s",
+    "lz4_block":"256KiB","lz4_frame_checksum":false},
+"disk":{"disk_util_low_wm":20,"disk_util_high_wm":80,"disk_util_max_wm":95,
+    "iostat_time_long":"2s","iostat_time_short":"100ms","iostat_time_smooth":"8s"},
+"fshc":{"test_files":4,"error_limit":2,"io_err_limit":10,"io_err_time":"10s","enabled":false},
+"chunks":{"objsize_limit":"0B","max_monolithic_size":"1TiB","chunk_size":"1GiB"},
+"lru":{"dont_evict_time":"2h0m","capacity_upd_time":"10m","batch_size":32768,"enabled":false},
+"mirror":{"copies":2,"burst_buffer":512,"enabled":false},
+"periodic":{"stats_time":"10s","retry_sync_time":"2s","notif_time":"30s"},
+"client":{"client_timeout":"10s","client_long_timeout":"5m","list_timeout":"5m"},
+"downloader":{"timeout":"1h0m"},
+"auth":{"client_auth_required":false},
+"backend":{},"uuid":"","lastupdate_time":"",
+"proxy":{"primary_url":"","original_url":"","discovery_url":"","non_electable":false},
+"net":{"l4":{"proto":"tcp","sndrcv_buf_size":0},
+    "http":{"server_crt":"","server_key":"","client_ca_tls":"","client_auth_tls":0,
+        "domain_tls":"","idle_conn_time":"5m","backend_idle_conn_time":"6s",
+        "idle_conns_per_host":32,"idle_conns":256,"write_buffer_size":65536,
+        "read_buffer_size":65536,"use_https":false,"skip_verify":false,"chunked_transfer":true},
+    "use_ipv6":false},
+"timeout":{"cplane_operation":"2s","max_keepalive":"5s","max_host_busy":"20s",
+    "startup_time":"1m","join_startup_time":"3m","send_file_time":"5m","ec_streams_time":"10m",
+    "object_md":"2h0m","cold_get_conflict":"5s"},
+"memsys":{"min_free":"2GiB","default_buf":"32KiB","to_gc":"4GiB","hk_time":"3m",
+    "min_pct_total":0,"min_pct_free":0},
+"features":"0","config_version":"1",
+"versioning":{"enabled":true,"validate_warm_get":false,"synchronize":false},
+"resilver":{"enabled":false}})";
+
+}  // namespace
+
+std::string software_version(const NodeIdentity& node) {
+    return "5.0.penstock-" + node.version;
+}
+
+uint64_t uptime_ns(const Call& call) {
+    const uint64_t now_ns = call.request.reactor.clock().wall_ns();
+    return now_ns > call.node.started_ns ? now_ns - call.node.started_ns : 1;
+}
+
+std::string direct_url(const Call& call) {
+    const HostPort at = reached_at(call);
+    return fmt::format("{}://{}:{}", call.request.is_tls ? "https" : "http", at.host, at.port);
+}
+
+OrderedJson node_json(const Call& call, Role role) {
+    const HostPort at = reached_at(call);
+    const OrderedJson net = {
+        {"node_ip_addr", at.host}, {"daemon_port", at.port}, {"direct_url", direct_url(call)}};
+    const std::string id = id_of(call, role);
+    return {{"public_net", net},
+            {"intra_data_net", net},
+            {"intra_control_net", net},
+            {"daemon_type", role == Role::target ? "target" : "proxy"},
+            {"daemon_id", id},
+            {"flags", role == Role::target ? 0 : 2},
+            {"id_digest", xxh64(as_bytes(id), placement_seed)}};
+}
+
+OrderedJson cluster_map_json(const Call& call) {
+    const OrderedJson gateway = node_json(call, Role::gateway);
+    return {{"pmap", {{id_of(call, Role::gateway), gateway}}},
+            {"proxy_si", gateway},
+            {"tmap", {{id_of(call, Role::target), node_json(call, Role::target)}}},
+            {"uuid", call.node.cluster_uuid},
+            {"creation_time", go_time(call.node.started_ns, "2006-01-02 15:04:05")},
+            {"version", map_version()}};
+}
+
+OrderedJson bucket_metadata_json(const Call& call) {
+    OrderedJson providers = {{"ais", {{"@#", OrderedJson::object()}}}};
+    for (const auto& bucket : call.service.buckets(call.core)) {
+        const BucketName& name = bucket->name;
+        const std::string space = fmt::format("@{}#{}", name.namespace_uuid, name.namespace_name);
+        providers[name.provider][space][name.name] = properties_json(*bucket);
+    }
+    return {{"providers", std::move(providers)},
+            {"uuid", call.node.cluster_uuid},
+            {"version", std::to_string(call.service.metadata_version(call.core))}};
+}
+
+OrderedJson node_state_json(const Call& call) {
+    constexpr int flags = 6;
+    const std::string url = direct_url(call);
+    return {{"smap",
+             {{"Primary", {{"pub_url", url}, {"control_url", url}, {"id", gateway_id(call.node)}}},
+              {"uuid", call.node.cluster_uuid},
+              {"version", map_version()}}},
+            {"bmd",
+             {{"uuid", call.node.cluster_uuid},
+              {"version", std::to_string(call.service.metadata_version(call.core))}}},
+            {"rmd", {{"version", "0"}}},
+            {"config", {{"version", "1"}}},
+            {"etlmd", {{"version", "0"}}},
+            {"flags", flags}};
+}
+
+OrderedJson system_json(const Call& call, Role role) {
+    const SystemFigures figures = read_system_figures();
+    const uint64_t used = figures.memory_total - figures.memory_available;
+    const double total = static_cast<double>(std::max<uint64_t>(figures.memory_total, 1));
+    const double up_ms = static_cast<double>(uptime_ns(call) / 1'000'000 + 1);
+    const uint64_t busy_ms = figures.user_ms + figures.system_ms;
+    const double cpu_percent = 100.0 * static_cast<double>(busy_ms) / up_ms;
+    OrderedJson json = {
+        {"mem_used", figures.process_resident},
+        {"mem_avail", figures.memory_available},
+        {"pct_mem_used", 100.0 * static_cast<double>(figures.process_resident) / total},
+        {"pct_cpu_used", cpu_percent},
+        {"load_avg",
+         {{"One", figures.load_1}, {"Five", figures.load_5}, {"Fifteen", figures.load_15}}},
+        {"cpu_util", static_cast<uint64_t>(cpu_percent)},
+        {"mem",
+         {{"Total", figures.memory_total},
+          {"Used", figures.memory_total - figures.memory_free},
+          {"Free", figures.memory_free},
+          {"BuffCache", figures.memory_cached},
+          {"ActualFree", figures.memory_available},
+          {"ActualUsed", used},
+          {"SwapTotal", figures.swap_total},
+          {"SwapFree", figures.swap_free},
+          {"SwapUsed", figures.swap_total - figures.swap_free}}},
+        {"proc",
+         {{"CPU",
+           {{"User", figures.user_ms},
+            {"System", figures.system_ms},
+            {"Total", busy_ms},
+            {"LastTime", 0},
+            {"Percent", cpu_percent}}},
+          {"Mem",
+           {{"Size", figures.process_size},
+            {"Resident", figures.process_resident},
+            {"Share", figures.process_shared}}}}}};
+    if (role == Role::target) {
+        const StoreUsage usage = call.service.usage();
+        const uint64_t disk_used = usage.space.total_bytes -
+                                   std::min(usage.space.total_bytes, usage.space.available_bytes);
+        json["fs_used"] = std::to_string(disk_used);
+        json["fs_capacity"] = std::to_string(usage.space.total_bytes);
+        json["pct_fs_used"] = percent(disk_used, usage.space.total_bytes);
+    }
+    return json;
+}
+
+OrderedJson node_status_json(const Call& call, Role role) {
+    return {{"status", ""},
+            {"deployment", "linux"},
+            {"ais_version", software_version(call.node)},
+            {"build_time", ""},
+            {"k8s_pod_name", ""},
+            {"snode", node_json(call, role)},
+            {"tracker", tracker_json(call)},
+            {"capacity", capacity_json(call, role)},
+            {"cluster", node_state_json(call)},
+            {"sys_info", system_json(call, role)},
+            {"smap_version", map_version()}};
+}
+
+OrderedJson node_stats_json(const Call& call, Role role) {
+    return {{"snode", node_json(call, role)},
+            {"tracker", tracker_json(call)},
+            {"capacity", capacity_json(call, role)}};
+}
+
+OrderedJson mountpaths_json(const Call& call) {
+    return {{"available", {call.node.data_path}},
+            {"waiting_dd", OrderedJson::array()},
+            {"disabled", OrderedJson::array()}};
+}
+
+OrderedJson disk_json(const Call& call) {
+    OrderedJson json = {{"AllDiskStats", OrderedJson::object()}};
+    json.update(capacity_json(call, Role::target));
+    return json;
+}
+
+OrderedJson metrics_json() {
+    return {{"state.flags", "gauge"}, {"up.ns.time", "special"}};
+}
+
+OrderedJson cluster_config_json(const Call& call) {
+    OrderedJson json = OrderedJson::parse(config_json);
+    json["uuid"] = call.node.cluster_uuid;
+    json["proxy"]["primary_url"] = json["proxy"]["original_url"] = direct_url(call);
+    json["net"]["http"]["use_https"] = call.request.is_tls;
+    return json;
+}
+
+OrderedJson node_config_json(const Call& call, Role role) {
+    const HostPort at = reached_at(call);
+    OrderedJson paths = OrderedJson::object();
+    if (role == Role::target) paths[call.node.data_path] = "";
+    OrderedJson json = {{"fspaths", std::move(paths)},
+                        {"confdir", ""},
+                        {"log_dir", ""},
+                        {"test_fspaths", {{"root", ""}, {"count", 0}, {"instance", 0}}},
+                        {"host_net",
+                         {{"hostname", at.host},
+                          {"hostname_intra_control", at.host},
+                          {"hostname_intra_data", at.host},
+                          {"port", at.port},
+                          {"port_intra_control", at.port},
+                          {"port_intra_data", at.port}}}};
+    json.update(cluster_config_json(call));
+    return json;
+}
+
+}  // namespace penstock::node::ais

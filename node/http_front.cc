@@ -1,0 +1,135 @@
+#include "node/http_front.h"
+
+#include <algorithm>
+#include <future>
+
+#include "io/base/units.h"
+
+namespace penstock::node {
+namespace {
+
+// Connections end without telling core 0; it looks again this often while new ones come.
+constexpr uint64_t asking_interval_ns = 10 * ns_per_ms;
+
+io::Task<void> nothing() {
+    co_return;
+}
+
+}  // namespace
+
+HttpFront::HttpFront(io::Cores& cores, io::http::Handler& handler, const io::http::Limits& limits)
+    : cores_(cores), servers_(cores.count()), loads_(cores.count()) {
+    for (uint32_t core = 0; core < cores.count(); ++core) {
+        cores_.run_on(core, [&] { return make_server(core, handler, limits); });
+    }
+}
+
+HttpFront::~HttpFront() {
+    ASSERT(is_stopped_);
+}
+
+io::Task<void> HttpFront::make_server(uint32_t core, io::http::Handler& handler,
+                                      const io::http::Limits& limits) {
+    servers_[core] = std::make_unique<io::http::Server>(cores_.reactor(core), cores_.buffers(core),
+                                                        handler, limits);
+    co_return;
+}
+
+Result<io::Address> HttpFront::listen(const io::Address& address) {
+    TRY_STATUS(cores_.run_on(0, [&] { return listen_here(address); }));
+    return listeners_.back()->address();
+}
+
+io::Task<Status> HttpFront::listen_here(io::Address address) {
+    auto listener = io::Listener::open(cores_.reactor(0), address,
+                                       [this](int descriptor) { on_connection(descriptor); });
+    if (!listener) co_return fail(listener.error());
+    listeners_.push_back(std::move(*listener));
+    co_return Status();
+}
+
+io::Address HttpFront::adopt(int descriptor) {
+    cores_.run_on(0, [&] { return adopt_here(descriptor); });
+    return listeners_.back()->address();
+}
+
+io::Task<void> HttpFront::adopt_here(int descriptor) {
+    listeners_.push_back(io::Listener::adopt(cores_.reactor(0), descriptor,
+                                             [this](int accepted) { on_connection(accepted); }));
+    co_return;
+}
+
+// On core 0.
+void HttpFront::on_connection(int descriptor) {
+    loads_[0].connection_count = servers_[0]->connection_count();
+    ask_for_loads();
+    const auto least = std::ranges::min_element(loads_, {}, &Load::total);
+    const auto core = static_cast<uint32_t>(least - loads_.begin());
+    if (core == 0) {
+        servers_[0]->serve(descriptor);
+    } else {
+        send(core, descriptor);
+    }
+}
+
+void HttpFront::ask_for_loads() {
+    const uint64_t now_ns = cores_.reactor(0).now_ns();
+    if (now_ns - asked_ns_ < asking_interval_ns) return;
+    asked_ns_ = now_ns;
+    for (uint32_t core = 1; core < loads_.size(); ++core) send(core, -1);
+}
+
+// The message is bounded by the accepted connections and the interval; it comes back and is freed.
+void HttpFront::send(uint32_t core, int descriptor) {
+    auto deal = std::make_unique<Deal>();
+    deal->on_delivery = on_dealt;
+    deal->front = this;
+    deal->core = core;
+    deal->descriptor = descriptor;
+    if (descriptor >= 0) ++loads_[core].underway_count;
+    cores_.reactor(core).post(*deal.release());
+}
+
+void HttpFront::on_dealt(io::Message& message) {
+    Deal& deal = static_cast<Deal&>(message);
+    io::http::Server& server = *deal.front->servers_[deal.core];
+    if (deal.descriptor >= 0) server.serve(deal.descriptor);
+    deal.connection_count = server.connection_count();
+    deal.on_delivery = on_returned;
+    deal.front->cores_.reactor(0).post(deal);
+}
+
+void HttpFront::on_returned(io::Message& message) {
+    const std::unique_ptr<Deal> deal(static_cast<Deal*>(&message));
+    Load& load = deal->front->loads_[deal->core];
+    load.connection_count = deal->connection_count;
+    if (deal->descriptor >= 0) --load.underway_count;
+}
+
+io::Task<void> HttpFront::stop_listeners() {
+    for (const std::unique_ptr<io::Listener>& listener : listeners_) co_await listener->stop();
+    listeners_.clear();
+}
+
+io::Task<void> HttpFront::stop_server(uint32_t core, uint64_t patience_ns) {
+    co_await servers_[core]->stop(cores_.reactor(core).now_ns() + patience_ns);
+    servers_[core].reset();
+}
+
+void HttpFront::stop(uint64_t patience_ns) {
+    cores_.run_on(0, [this] { return stop_listeners(); });
+    // All at once: each core's connections get the whole time. A connection that was dealt before
+    // reaches its core before this does.
+    std::vector<std::future<void>> stops;
+    for (uint32_t core = 0; core < servers_.size(); ++core) {
+        stops.push_back(std::async(std::launch::async, [this, core, patience_ns] {
+            cores_.run_on(core, [&] { return stop_server(core, patience_ns); });
+        }));
+    }
+    for (std::future<void>& stop : stops) stop.get();
+    // What came back to core 0 from the others lies before this in its mailbox.
+    cores_.run_on(0, [] { return nothing(); });
+    is_stopped_ = true;
+}
+
+}  // namespace penstock::node

@@ -1,0 +1,70 @@
+// HttpFront: the node's HTTP side: a server on each core, the listeners on core 0, and the dealing
+// of each new connection to the core that has the fewest.
+//
+// Made, used and stopped by one thread that is none of the cores, except where it is said.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "io/cores.h"
+#include "io/http/connection.h"
+#include "io/socket.h"
+
+namespace penstock::node {
+
+class HttpFront {
+public:
+    // `cores` and `handler` outlive it.
+    HttpFront(io::Cores& cores, io::http::Handler& handler, const io::http::Limits& limits);
+    ~HttpFront();  // asserts that stop() ran
+
+    // The address that it listens at, with its port.
+    Result<io::Address> listen(const io::Address& address);
+    // A descriptor that listens already.
+    io::Address adopt(int descriptor);
+
+    // On that core.
+    uint32_t connection_count(uint32_t core) const { return servers_[core]->connection_count(); }
+
+    // Takes no more connections; those that are open end after the request they are in, and at
+    // the latest when `patience_ns` have passed.
+    void stop(uint64_t patience_ns);
+
+private:
+    // A connection on its way to its core, and back with what that core has now.
+    struct Deal : io::Message {
+        HttpFront* front = nullptr;
+        uint32_t core = 0;
+        int descriptor = -1;
+        uint32_t connection_count = 0;
+    };
+    // What core 0 knows of each core. Connections that ended are only noticed when it asks.
+    struct Load {
+        uint32_t connection_count = 0;
+        uint32_t underway_count = 0;
+        uint32_t total() const { return connection_count + underway_count; }
+    };
+
+    io::Task<void> make_server(uint32_t core, io::http::Handler& handler,
+                               const io::http::Limits& limits);
+    io::Task<Status> listen_here(io::Address address);
+    io::Task<void> adopt_here(int descriptor);
+    io::Task<void> stop_listeners();
+    io::Task<void> stop_server(uint32_t core, uint64_t patience_ns);
+
+    void on_connection(int descriptor);
+    void ask_for_loads();
+    void send(uint32_t core, int descriptor);
+    static void on_dealt(io::Message& message);
+    static void on_returned(io::Message& message);
+
+    io::Cores& cores_;
+    std::vector<std::unique_ptr<io::http::Server>> servers_;
+    std::vector<std::unique_ptr<io::Listener>> listeners_;
+    std::vector<Load> loads_;
+    uint64_t asked_ns_ = 0;
+    bool is_stopped_ = false;
+};
+
+}  // namespace penstock::node

@@ -1,0 +1,64 @@
+// Node: wires the parts of penstockd together, and stops them in the reverse order. Storage below,
+// doors above, the HTTP front around them.
+//
+// Made, used and stopped by `main` on its own thread.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "io/supervisor.h"
+#include "node/doors/admin.h"
+#include "node/doors/ais/ais_door.h"
+#include "node/doors/router.h"
+#include "node/http_front.h"
+#include "node/node_identity.h"
+#include "node/settings.h"
+#include "node/storage.h"
+
+namespace penstock::node {
+
+// Why a node does not start: the process's exit status and one line that says what to do.
+struct StartFailure {
+    int exit_status;
+    std::string text;
+};
+
+constexpr int exit_bad_settings = 2;
+constexpr int exit_bad_directory = 3;
+
+class Node {
+public:
+    // Serves when it returns. `log` and `supervisor` outlive the node.
+    static std::expected<std::unique_ptr<Node>, StartFailure> start(
+        const Settings& settings, const io::Supervisor& supervisor, const Log& log);
+    ~Node();
+
+    const NodeIdentity& identity() const { return identity_; }
+    // What the ready file says: one line of JSON without its end.
+    std::string ready_json() const;
+    // Every core has done something just now; does not return before that is so.
+    void check_cores();
+    void stop();
+
+private:
+    explicit Node(const Log& log) : log_(log) {}
+    std::optional<StartFailure> start_parts(const Settings& settings,
+                                            const io::Supervisor& supervisor);
+    std::optional<StartFailure> listen(const Settings& settings, const io::Supervisor& supervisor);
+    void describe();
+    void make_doors(const Settings& settings);
+    CoreFigures figures(uint32_t core) const;
+
+    const Log& log_;
+    NodeIdentity identity_;
+    std::unique_ptr<Storage> storage_;
+    std::unique_ptr<AisDoor> ais_;
+    std::unique_ptr<AdminDoor> admin_;
+    std::unique_ptr<Router> router_;
+    std::unique_ptr<HttpFront> front_;
+};
+
+}  // namespace penstock::node

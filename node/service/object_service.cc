@@ -1,0 +1,322 @@
+#include "node/service/object_service.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "archive/tar_scanner.h"
+#include "io/base/checksum.h"
+#include "node/service/access.h"
+#include "node/service/format_hint.h"
+#include "node/service/placement.h"
+#include "node/service/service.h"
+#include "node/service/shard_indexes.h"
+
+namespace penstock::node {
+namespace {
+
+// How often a read is begun anew because its shard was overwritten in between.
+constexpr int tries_max = 4;
+
+// Builds a shard's index while the shard is being put.
+class TarObserver final : public ContentObserver {
+public:
+    void observe(Bytes bytes) override { scanner_.feed(bytes); }
+    std::vector<std::byte> finish() override { return scanner_.finish(); }
+
+private:
+    archive::TarScanner scanner_;
+};
+
+// A task for callers that know the answer already: the others need no coroutine of their own.
+template <typename T>
+io::Task<Result<T>> failed(Error error) {
+    co_return fail(std::move(error));
+}
+
+class Service final : public ObjectService {
+public:
+    Service(ServiceParts parts, const ServiceOptions& options)
+        : metadata_(*parts.metadata),
+          store_(*parts.store),
+          clock_(*parts.clock),
+          placement_({parts.node_id}),
+          node_id_(parts.node_id) {
+        for (uint32_t core = 0; core < parts.cores.size(); ++core) {
+            const ServiceParts::Core& part = parts.cores[core];
+            cores_.push_back(std::make_unique<Core>(*part.reactor, *part.buffers, store_, core,
+                                                    options.shard_index_bytes_max));
+        }
+    }
+
+    std::shared_ptr<const Bucket> find_bucket(uint32_t core, const BucketName& name) override;
+    std::vector<std::shared_ptr<const Bucket>> buckets(uint32_t core) override;
+    io::Task<Status> create_bucket(uint32_t core, BucketName name,
+                                   BucketProperties properties) override;
+    io::Task<Status> destroy_bucket(uint32_t core, BucketName name) override;
+    io::Task<Status> set_properties(uint32_t core, BucketName name,
+                                    BucketProperties properties) override;
+    uint64_t metadata_version(uint32_t core) override { return metadata_.state(core)->version(); }
+
+    Owner owner_of(const ObjectAddress& address) override {
+        const std::string& owner = placement_.owner_of(address.bucket, address.object);
+        return {owner, owner == node_id_};
+    }
+    io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectAddress address, io::Body body,
+                                           PutRequest request) override;
+    io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
+                                       ReadRange range) override;
+    io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) override;
+    io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
+                                     Condition condition) override;
+    io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
+                                                  CustomMetadata custom, bool replaces) override;
+    io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
+                                    ListOptions options) override;
+    io::Task<Result<OpenedObject>> get_member(uint32_t core, ObjectAddress shard,
+                                              std::string_view member, std::string_view format_hint,
+                                              ReadRange range) override;
+    io::Task<Result<MemberListing>> members(uint32_t core, ObjectAddress shard) override;
+
+    StoreUsage usage() const override {
+        StoreUsage usage = store_.usage();
+        usage.corruptions += metadata_.corruption_count();
+        return usage;
+    }
+
+private:
+    using BucketPointer = std::shared_ptr<const Bucket>;
+
+    // What one core keeps for itself: no other looks at it.
+    struct alignas(64) Core {
+        Core(io::Reactor& reactor, io::BufferPool& buffers, Store& store, uint32_t core,
+             uint64_t index_bytes_max)
+            : indexes(reactor, buffers, store, core, index_bytes_max) {}
+        std::shared_ptr<const MetadataState> state;  // that `buckets` were found in
+        std::array<BucketPointer, 64> buckets;
+        ShardIndexes indexes;
+    };
+
+    // The bucket, if the name may be used and the bucket allows this.
+    Result<BucketPointer> allow(uint32_t core, const ObjectAddress& address, uint64_t access);
+    Result<BucketPointer> allow_bucket(uint32_t core, const BucketName& name, uint64_t access);
+    io::Task<Result<KnownShard>> current_shard(uint32_t core, ObjectName name,
+                                               archive::Format format);
+    io::Task<Result<bool>> is_current(uint32_t core, ObjectName name, Version version);
+
+    MetadataLog& metadata_;
+    Store& store_;
+    const Clock& clock_;
+    Placement placement_;
+    std::string node_id_;
+    std::vector<std::unique_ptr<Core>> cores_;
+};
+
+// The metadata's own pointer is shared by all cores, and so is the count of its owners: the caches
+// of two cores would fight for that line at each request. Each core makes a count of its own.
+std::shared_ptr<const Bucket> Service::find_bucket(uint32_t core, const BucketName& name) {
+    Core& own = *cores_[core];
+    const std::shared_ptr<const MetadataState>& state = metadata_.state(core);
+    if (own.state != state) {
+        own.state = state;
+        own.buckets.fill(nullptr);
+    }
+    BucketPointer& slot = own.buckets[xxh64(as_bytes(name.name)) % own.buckets.size()];
+    if (slot != nullptr && slot->name == name) return slot;
+    BucketPointer found = state->find(name);
+    if (found == nullptr) return nullptr;
+    const Bucket* bucket = found.get();
+    slot = BucketPointer(std::make_shared<const BucketPointer>(std::move(found)), bucket);
+    return slot;
+}
+
+std::vector<std::shared_ptr<const Bucket>> Service::buckets(uint32_t core) {
+    std::vector<std::shared_ptr<const Bucket>> all;
+    const std::shared_ptr<const MetadataState>& state = metadata_.state(core);
+    all.reserve(state->bucket_count());
+    state->for_each_bucket([&all](const BucketPointer& bucket) { all.push_back(bucket); });
+    return all;
+}
+
+io::Task<Status> Service::create_bucket(uint32_t core, BucketName name,
+                                        BucketProperties properties) {
+    CreateBucket command{std::move(name), std::move(properties), clock_.wall_ns()};
+    CO_TRY_STATUS(co_await metadata_.submit(core, std::move(command)));
+    co_return Status();
+}
+
+io::Task<Status> Service::destroy_bucket(uint32_t core, BucketName name) {
+    CO_TRY(const Committed committed,
+           co_await metadata_.submit(core, DestroyBucket{std::move(name)}));
+    store_.forget_bucket(committed.bucket);
+    co_return Status();
+}
+
+io::Task<Status> Service::set_properties(uint32_t core, BucketName name,
+                                         BucketProperties properties) {
+    SetProperties command{std::move(name), std::move(properties)};
+    CO_TRY_STATUS(co_await metadata_.submit(core, std::move(command)));
+    co_return Status();
+}
+
+Result<Service::BucketPointer> Service::allow_bucket(uint32_t core, const BucketName& name,
+                                                     uint64_t access) {
+    BucketPointer bucket = find_bucket(core, name);
+    if (bucket == nullptr) {
+        return fail(Errc::not_found,
+                    "bucket \"" + name.provider + "://" + name.name + "\" does not exist");
+    }
+    if ((bucket->properties.access & access) != access) {
+        return fail(Errc::denied, "the access property of bucket \"" + name.provider + "://" +
+                                      name.name + "\" does not allow this");
+    }
+    return bucket;
+}
+
+Result<Service::BucketPointer> Service::allow(uint32_t core, const ObjectAddress& address,
+                                              uint64_t access) {
+    TRY_STATUS(check_object_name(address.object));
+    return allow_bucket(core, address.bucket, access);
+}
+
+io::Task<Result<ObjectAttributes>> Service::put(uint32_t core, ObjectAddress address, io::Body body,
+                                                PutRequest request) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    PutOptions options;
+    options.condition = request.condition;
+    options.durability = bucket->properties.durability;
+    options.checksum = bucket->properties.checksum;
+    options.counts_versions = bucket->properties.is_versioned;
+    options.expected = std::move(request.expected);
+    options.custom = std::move(request.custom);
+    if (archive::format_from_name(address.object) == archive::Format::tar) {
+        options.observer = std::make_unique<TarObserver>();
+    }
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.put(core, name, std::move(body), std::move(options));
+}
+
+// No coroutine of its own: the store's task is the whole of it.
+io::Task<Result<OpenedObject>> Service::get(uint32_t core, ObjectAddress address, ReadRange range) {
+    Result<BucketPointer> bucket = allow(core, address, access::get);
+    if (!bucket) return failed<OpenedObject>(std::move(bucket).error());
+    return store_.get(core, ObjectName{(*bucket)->id, {}, address.object}, range);
+}
+
+io::Task<Result<ObjectAttributes>> Service::stat(uint32_t core, ObjectAddress address) {
+    Result<BucketPointer> bucket = allow(core, address, access::head_object);
+    if (!bucket) return failed<ObjectAttributes>(std::move(bucket).error());
+    return store_.stat(core, ObjectName{(*bucket)->id, {}, address.object});
+}
+
+io::Task<Result<Version>> Service::remove(uint32_t core, ObjectAddress address,
+                                          Condition condition) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::delete_object));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.remove(core, name, condition, bucket->properties.durability);
+}
+
+io::Task<Result<ObjectAttributes>> Service::set_custom(uint32_t core, ObjectAddress address,
+                                                       CustomMetadata custom, bool replaces) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::update_object));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.set_custom(core, name, std::move(custom), replaces,
+                                         bucket->properties.durability);
+}
+
+io::Task<Result<ListPage>> Service::list(uint32_t core, const BucketName& bucket,
+                                         ListOptions options) {
+    Result<BucketPointer> found = allow_bucket(core, bucket, access::list_objects);
+    if (!found) return failed<ListPage>(std::move(found).error());
+    return store_.list(core, (*found)->id, std::move(options));
+}
+
+io::Task<Result<bool>> Service::is_current(uint32_t core, ObjectName name, Version version) {
+    CO_TRY(const ObjectAttributes attributes, co_await store_.stat(core, name));
+    co_return attributes.version == version;
+}
+
+// Of the version that is current when it is done.
+io::Task<Result<KnownShard>> Service::current_shard(uint32_t core, ObjectName name,
+                                                    archive::Format format) {
+    ShardIndexes& indexes = cores_[core]->indexes;
+    if (const KnownShard* known = indexes.find(name)) {
+        const KnownShard shard = *known;
+        CO_TRY(const bool is_still, co_await is_current(core, name, shard.version));
+        if (is_still) co_return shard;
+        indexes.drop(name);
+    }
+    co_return co_await indexes.load(name, format);
+}
+
+// A kept index is used at once: that it is not stale shows in the version of the bytes that are
+// read with it, so a member costs one lookup and one read.
+io::Task<Result<OpenedObject>> Service::get_member(uint32_t core, ObjectAddress shard,
+                                                   std::string_view member,
+                                                   std::string_view format_hint, ReadRange range) {
+    CO_TRY(const BucketPointer bucket, allow(core, shard, access::get));
+    CO_TRY_STATUS(archive::check_member_name(member));
+    CO_TRY(const archive::Format format, format_of(format_hint, shard.object));
+    const ObjectName name{bucket->id, {}, shard.object};
+    ShardIndexes& indexes = cores_[core]->indexes;
+
+    for (int tried = 0; tried < tries_max; ++tried) {
+        KnownShard known;
+        const KnownShard* kept = is_read_as_tar(format) ? indexes.find(name) : nullptr;
+        if (kept != nullptr) {
+            known = *kept;
+        } else {
+            CO_TRY(known, co_await indexes.load(name, format));
+        }
+        const std::optional<archive::Member> found = known.index->find(member);
+        if (!found) {
+            CO_TRY(const bool is_still, co_await is_current(core, name, known.version));
+            if (is_still) co_return fail(member_missing(*known.index, member));
+            indexes.drop(name);
+            continue;
+        }
+        const uint64_t offset = std::min(range.offset, found->size);
+        const uint64_t size = std::min(range.size, found->size - offset);
+        CO_TRY(OpenedObject opened,
+               co_await store_.get(core, name, {found->offset + offset, size}));
+        if (opened.attributes.version == known.version) {
+            opened.attributes.size_bytes = found->size;
+            opened.range = {offset, size};
+            co_return opened;
+        }
+        indexes.drop(name);
+    }
+    co_return fail(Errc::unavailable, "the shard is being overwritten all the time");
+}
+
+io::Task<Result<MemberListing>> Service::members(uint32_t core, ObjectAddress shard) {
+    CO_TRY(const BucketPointer bucket, allow(core, shard, access::list_objects));
+    const ObjectName name{bucket->id, {}, shard.object};
+    CO_TRY(const archive::Format format, format_of("", shard.object));
+    CO_TRY(const KnownShard known, co_await current_shard(core, name, format));
+
+    const archive::ShardIndex& index = *known.index;
+    MemberListing listing;
+    listing.damaged_at = index.damaged_at();
+    listing.entries.reserve(index.member_count());
+    std::string_view last;
+    for (uint32_t order = 0; order < index.member_count(); ++order) {
+        const archive::Member member = index.member_by_name_order(order);
+        const std::string_view plain = archive::plain_member_name(member.name);
+        // Of members with one name the last one counts, as it does when a TAR is unpacked.
+        if (order > 0 && plain == last) listing.entries.pop_back();
+        last = plain;
+        listing.entries.push_back({std::string(member.name), member.size});
+    }
+    co_return listing;
+}
+
+}  // namespace
+
+std::unique_ptr<ObjectService> make_object_service(ServiceParts parts,
+                                                   const ServiceOptions& options) {
+    ASSERT(!parts.cores.empty());
+    return std::make_unique<Service>(std::move(parts), options);
+}
+
+}  // namespace penstock::node

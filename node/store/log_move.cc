@@ -1,0 +1,247 @@
+// The log after a failure, and its segments: what was not durable is logged again in a new segment.
+#include <algorithm>
+#include <cstring>
+
+#include "io/base/units.h"
+#include "node/store/log_parts.h"
+
+namespace penstock::node {
+namespace {
+
+constexpr int move_attempts_max = 2;
+
+}  // namespace
+
+// -------------------------------------------------------------------------------------------------
+// After a failure
+
+void RecordLog::adopt_tail(std::vector<std::unique_ptr<Group>>& groups, const TailRecord& record) {
+    const auto bytes = static_cast<uint32_t>(record.bytes.size());
+    if (groups.empty() || groups.back()->bytes + bytes > groups.back()->buffer.size()) {
+        groups.push_back(std::make_unique<Group>());
+        groups.back()->buffer = buffers_.take(std::max(bytes, options_.group_bytes_max));
+    }
+    Group& group = *groups.back();
+    std::memcpy(group.buffer.data() + group.bytes, record.bytes.data(), bytes);
+    group.entries.push_back(
+        {group.bytes, bytes, record.head.digest, record.head.version, record.place, nullptr});
+    group.bytes += bytes;
+}
+
+io::Task<void> RecordLog::move_tail() {
+    co_await flush_done_.wait();
+    // Writers that were told already publish their places before these change.
+    while (told_count_ > 0) co_await reactor_.yield();
+    Lsn previous_end = durable_;
+    std::vector<std::unique_ptr<Group>> groups = take_tail(previous_end);
+    Status moved = fail(Errc::io_error, "not tried");
+    for (int attempt = 0; attempt < move_attempts_max && !moved; ++attempt) {
+        moved = co_await move_groups(groups, previous_end);
+    }
+    if (!moved) active_.reset();
+    for (const auto& group : groups) {
+        for (Entry& entry : group->entries) tell(entry, moved);
+    }
+    if (moved && !groups.empty()) last_durable_ = std::move(groups.back());
+    is_broken_ = false;
+    pulse_durable();
+}
+
+// What is not durable, and what shares a page with it.
+std::vector<std::unique_ptr<RecordLog::Group>> RecordLog::take_tail(Lsn& previous_end) {
+    std::vector<std::unique_ptr<Group>> groups;
+    const uint64_t durable_bytes = uint64_t{block_of(durable_)} * block_bytes;
+    const uint64_t page_begin = round_down(durable_bytes, page_bytes);
+    if (last_durable_ != nullptr && !last_durable_->entries.empty() &&
+        last_durable_->end == durable_) {
+        std::erase_if(last_durable_->entries, [&](const Entry& entry) {
+            return entry.place.offset_bytes() + entry.bytes <= page_begin ||
+                   entry.place.segment != segment_of(durable_);
+        });
+        if (!last_durable_->entries.empty()) {
+            previous_end = begin_of(last_durable_->entries.front().place);
+            groups.push_back(std::move(last_durable_));
+        }
+    }
+    for (auto& group : undurable_) groups.push_back(std::move(group));
+    undurable_.clear();
+    undurable_bytes_ = 0;
+    last_durable_.reset();
+    return groups;
+}
+
+io::Task<Status> RecordLog::move_groups(std::vector<std::unique_ptr<Group>>& groups,
+                                        Lsn previous_end) {
+    uint64_t bytes = block_bytes;
+    for (const auto& group : groups) {
+        for (const Entry& entry : group->entries) bytes += entry.bytes;
+    }
+    active_.reset();
+    CO_TRY_STATUS(co_await activate(true, bytes));
+    last_digest_ = digest_before(groups);
+
+    // The header is the last to become durable: until then the old segment stands.
+    std::vector<std::unique_ptr<Group>> moved;
+    moved.push_back(std::make_unique<Group>());
+    moved.back()->buffer = buffers_.take(block_bytes);
+    add_segment_header(*moved.back(), previous_end);
+    hold_back_first_block(*moved.back(), 0, 2);
+    active_->end = block_bytes;
+    for (const auto& group : groups) moved.push_back(copy_group(*group, previous_end));
+
+    std::vector<Group*> pointers;
+    Status status;
+    for (const auto& group : moved) {
+        pointers.push_back(group.get());
+        if (group->bytes == 0) continue;
+        status = co_await active_->file->write_exactly(group->written(), group->offset);
+        if (!status) break;
+    }
+    if (status) status = co_await sync_groups(pointers);
+    if (!status) {
+        give_up_segment(status.error());
+        co_return status;
+    }
+    adopt_moved(groups, moved);
+    co_return Status();
+}
+
+// The name of the record before the first of these.
+Digest128 RecordLog::digest_before(const std::vector<std::unique_ptr<Group>>& groups) const {
+    for (const auto& group : groups) {
+        if (group->entries.empty()) continue;
+        const Entry& first = group->entries.front();
+        Bytes block = group->buffer.bytes().subspan(first.offset, block_bytes);
+        for (const Group::HeldBack& held : group->held_back) {
+            if (held.offset == first.offset) block = held.block;
+        }
+        RecordHead head;
+        ASSERT(parse_first_block(block, head) == BlockState::valid);
+        return head.previous;
+    }
+    return last_digest_;
+}
+
+// The same records, stamped for their new places. The waiters stay with the old entries until it
+// is known that the move succeeded.
+std::unique_ptr<RecordLog::Group> RecordLog::copy_group(const Group& group, Lsn previous_end) {
+    auto copy = std::make_unique<Group>();
+    copy->offset = active_->end;
+    copy->is_mark = group.is_mark;
+    uint32_t bytes = 0;
+    for (const Entry& entry : group.entries) bytes += entry.bytes;
+    if (bytes > 0) copy->buffer = buffers_.take(bytes);
+    for (const Entry& entry : group.entries) {
+        const MutableBytes to = copy->buffer.bytes().subspan(copy->bytes, entry.bytes);
+        std::memcpy(to.data(), group.buffer.data() + entry.offset, entry.bytes);
+        for (const Group::HeldBack& held : group.held_back) {
+            if (held.offset == entry.offset) {
+                std::memcpy(to.data(), held.block.data(), block_bytes);
+            }
+        }
+        const Lsn lsn = active_->lsn(copy->offset + copy->bytes);
+        stamp_record(to, {lsn, previous_end, entry.version, last_digest_});
+        last_digest_ = entry.digest;
+
+        RecordHead head;
+        ASSERT(parse_first_block(to, head) == BlockState::valid);
+        if (head.header_blocks > 1) hold_back_first_block(*copy, copy->bytes, 1);
+        Entry moved = entry;
+        moved.waiter = nullptr;
+        moved.offset = copy->bytes;
+        moved.place.segment = active_->number;
+        moved.place.offset_blocks = block_of(lsn);
+        copy->entries.push_back(moved);
+        copy->bytes += entry.bytes;
+    }
+    active_->end += copy->bytes;
+    copy->end = active_->lsn(active_->end);
+    return copy;
+}
+
+void RecordLog::adopt_moved(std::vector<std::unique_ptr<Group>>& groups,
+                            std::vector<std::unique_ptr<Group>>& moved) {
+    // moved[0] holds the segment's header alone.
+    for (size_t index = 0; index < groups.size(); ++index) {
+        Group& to = *moved[index + 1];
+        for (size_t at = 0; at < to.entries.size(); ++at) {
+            Entry& entry = to.entries[at];
+            entry.waiter = groups[index]->entries[at].waiter;
+            if (entry.waiter != nullptr) continue;
+            const std::optional<RecordHeader> header =
+                parse_record_header(to.buffer.bytes().subspan(entry.offset, entry.bytes));
+            ASSERT(header.has_value());
+            on_moved_(*header, groups[index]->entries[at].place, entry.place);
+        }
+        groups[index] = std::move(moved[index + 1]);
+    }
+    written_end_ = active_->lsn(active_->end);
+    durable_ = written_end_;
+    has_written_ = true;
+}
+
+// -------------------------------------------------------------------------------------------------
+// Segments
+
+io::Task<Status> RecordLog::activate(bool is_privileged, uint64_t bytes) {
+    const uint64_t wanted = bytes + block_bytes + mark_bytes + end_of_archive_bytes;
+    CO_TRY_STATUS(co_await await_spare(is_privileged, wanted));
+    const uint32_t number = std::exchange(spare_, 0);
+    CO_TRY(std::unique_ptr<io::File> file,
+           co_await disk_.open(segment_path(number), io::OpenMode::write));
+    active_ = std::make_unique<Active>(number, spare_bytes_, uint64_t{0}, std::move(file));
+    last_durable_.reset();
+    if (is_started_) start_spare();
+    co_return Status();
+}
+
+io::Task<Status> RecordLog::await_spare(bool is_privileged, uint64_t bytes) {
+    co_await spare_done_.wait();
+    if (spare_ != 0 && spare_bytes_ < bytes) {
+        // Too small for what has to be moved; swept at the next start if it cannot be removed.
+        (void)co_await disk_.remove(segment_path(std::exchange(spare_, 0)));
+    }
+    if (spare_ != 0) co_return Status();
+    CO_TRY(io::Gate::Pass pass, background_.enter());
+    spare_done_.reset();
+    co_await create_spare(std::move(pass), is_privileged, bytes);
+    if (spare_ == 0) co_return fail(spare_error_);
+    co_return Status();
+}
+
+void RecordLog::start_spare() {
+    if (spare_ != 0 || !spare_done_.is_set() || is_stopping_) return;
+    Result<io::Gate::Pass> pass = background_.enter();
+    if (!pass) return;
+    spare_done_.reset();
+    io::start_detached(create_spare(std::move(*pass), false, 0));
+}
+
+io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint64_t bytes_min) {
+    // The first segment of a run is small, so that the first writer does not wait for 256 MiB.
+    const uint64_t smallest = round_up(
+        std::max(std::min(options_.segment_bytes, segment_bytes_min), bytes_min), page_bytes);
+    uint64_t bytes = is_small_segment_next_ ? smallest : std::max(options_.segment_bytes, smallest);
+    Status status = co_await space_.admit(bytes);
+    if (!status && bytes > smallest) {
+        bytes = smallest;
+        status = co_await space_.admit(bytes);
+    }
+    if (!status && is_privileged) status = Status();
+    if (status) {
+        const uint32_t number = next_segment_++;
+        status = co_await disk_.pool().run(reactor_, [this, number, bytes] {
+            return create_segment(disk_.blocking(), number, bytes);
+        });
+        if (status) {
+            spare_ = number;
+            spare_bytes_ = bytes;
+            stats_.segment_bytes += bytes;
+            is_small_segment_next_ = false;
+        }
+    }
+    if (!status) spare_error_ = status.error();
+    spare_done_.set();
+}
+
+}  // namespace penstock::node

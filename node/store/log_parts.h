@@ -1,0 +1,83 @@
+// What RecordLog is made of inside: writers that wait, groups of records, the segment that is
+// written to. For log.cc and log_move.cc alone.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "node/store/log.h"
+
+namespace penstock::node {
+
+constexpr uint32_t page_bytes = 4096;  // what the device and the page cache write at once
+// Kept back in each segment for the marks behind its last record: an orderly stop fills a page
+// with them, so that what is written after the next start shares no page with older records.
+constexpr uint32_t mark_bytes = page_bytes;
+
+// One writer, in its own frame until its record is done.
+struct RecordLog::Waiter {
+    Waiter(io::Reactor& reactor, const RecordDraft& from, Durability asked, bool privileged)
+        : draft(from), durability(asked), is_privileged(privileged), done(reactor) {}
+
+    const RecordDraft& draft;
+    Durability durability;
+    bool is_privileged;
+    Status status;
+    Prepared prepared;
+    io::Event done;
+};
+
+// One record of a group.
+struct RecordLog::Entry {
+    uint32_t offset = 0;  // in the group's buffer
+    uint32_t bytes = 0;
+    Digest128 digest;
+    Version version;
+    Place place;
+    Waiter* waiter = nullptr;  // null: told already, or nobody asked
+};
+
+// Records that are written at once.
+struct RecordLog::Group {
+    // A block that must reach the device after everything else: phase 1 the first blocks of PAX
+    // records, phase 2 the header of a segment that takes over another's records.
+    struct HeldBack {
+        uint32_t offset;
+        uint32_t phase;
+        std::array<std::byte, block_bytes> block;
+    };
+
+    io::Buffer buffer;
+    uint32_t bytes = 0;
+    uint64_t offset = 0;  // in the segment
+    Lsn end = 0;
+    std::vector<Entry> entries;
+    std::vector<HeldBack> held_back;
+    bool wants_sync = false;
+    bool is_mark = false;
+
+    Bytes written() const { return buffer.bytes().first(bytes); }
+    bool holds_back(uint32_t phase) const {
+        return std::ranges::any_of(held_back,
+                                   [phase](const HeldBack& held) { return held.phase == phase; });
+    }
+};
+
+// The segment that is written to.
+struct RecordLog::Active {
+    uint32_t number = 0;
+    uint64_t bytes = 0;
+    uint64_t end = 0;  // where the next group goes
+    std::unique_ptr<io::File> file;
+
+    uint64_t room_bytes() const {
+        const uint64_t kept = end + end_of_archive_bytes + mark_bytes;
+        return bytes > kept ? bytes - kept : 0;
+    }
+    bool has_room_for(uint32_t more) const { return end + end_of_archive_bytes + more <= bytes; }
+    Lsn lsn(uint64_t at) const { return lsn_at(number, static_cast<uint32_t>(at / block_bytes)); }
+};
+
+}  // namespace penstock::node

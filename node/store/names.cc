@@ -1,0 +1,316 @@
+#include "node/store/names.h"
+
+#include <algorithm>
+
+#include "io/base/bytes.h"
+
+namespace penstock::node {
+namespace {
+
+std::string name_of_digest(const Digest128& digest) {
+    return hex_from_u64(digest.high) + hex_from_u64(digest.low);
+}
+
+std::optional<Digest128> digest_from_name(std::string_view name) {
+    constexpr size_t digits = 32;
+    if (name.size() != digits) return std::nullopt;
+    const auto bytes = bytes_from_hex(name);
+    if (!bytes) return std::nullopt;
+    Digest128 digest;
+    for (size_t index = 0; index < 8; ++index) {
+        digest.high = digest.high << 8 | static_cast<uint8_t>((*bytes)[index]);
+        digest.low = digest.low << 8 | static_cast<uint8_t>((*bytes)[index + 8]);
+    }
+    return digest;
+}
+
+CatalogueChange catalogue_change(const NameChange& change) {
+    return {change.bucket,  std::string(change.object), change.is_removal,    change.place,
+            change.version, change.size_bytes,          change.has_attachment};
+}
+
+}  // namespace
+
+NameChange change_from(const RecordHeader& header, const Place& place) {
+    const RecordHead& head = header.head;
+    NameChange change;
+    change.bucket = head.bucket;
+    change.object = header.object;
+    change.digest = head.digest;
+    change.place = place;
+    change.version = head.version;
+    change.size_bytes = head.content_bytes;
+    change.has_attachment = (head.flags & record_has_attachment) != 0;
+    change.is_removal = head.kind == RecordKind::tombstone;
+    change.lsn = begin_of(place);
+    return change;
+}
+
+Names::Names(io::Disk& disk, Locator& locator, std::shared_ptr<Catalogue> catalogue, Reopen reopen,
+             uint64_t directory_key, const Log& log)
+    : disk_(disk),
+      reactor_(disk.reactor()),
+      locator_(locator),
+      catalogue_(std::move(catalogue)),
+      reopen_(std::move(reopen)),
+      directory_key_(directory_key),
+      log_(log),
+      written_position_(catalogue_->position()),
+      gate_(reactor_),
+      work_(reactor_),
+      writing_(reactor_, 1) {}
+
+Names::~Names() = default;
+
+std::optional<Place> Names::apply(const NameChange& change) {
+    const std::optional<Place> old = locator_.find(change.digest);
+    bool has_entry = old.has_value();
+    if (const auto found = quarantined_.find(change.digest); found != quarantined_.end()) {
+        has_entry = found->second;
+        leave_quarantine(change.digest, change.lsn);
+    } else if (old) {
+        count_content(*old, 0, false);
+    }
+    if (change.is_removal) {
+        locator_.remove(change.digest);
+        if (has_entry) push(catalogue_change(change), -1, change.lsn);
+        return old;
+    }
+    locator_.publish(change.digest, change.place);
+    count_content(change.place, change.size_bytes, true);
+    push(catalogue_change(change), has_entry ? 0 : 1, change.lsn);
+    return old;
+}
+
+void Names::quarantine(const Digest128& digest, const Place& place) {
+    const std::optional<Place> old = locator_.find(digest);
+    const bool is_new = !quarantined_.contains(digest);
+    if (is_new) {
+        if (old) count_content(*old, 0, false);
+        quarantined_[digest] = old.has_value();
+    }
+    locator_.publish(digest, place);
+    push({quarantine_bucket, name_of_digest(digest), false, place, {}, 0, false}, is_new ? 1 : 0,
+         begin_of(place));
+}
+
+void Names::leave_quarantine(const Digest128& digest, Lsn lsn) {
+    quarantined_.erase(digest);
+    push({quarantine_bucket, name_of_digest(digest), true, {}, {}, 0, false}, -1, lsn);
+}
+
+void Names::moved(const NameChange& change, const Place& from) {
+    if (change.is_removal || locator_.find(change.digest) != from) return;
+    locator_.publish(change.digest, change.place);
+    push(catalogue_change(change), 0, change.lsn);
+}
+
+// Small objects count as their records without the first block; what a large one has is only known
+// when it comes, and told when it goes (forget_content).
+void Names::count_content(const Place& place, uint64_t size_bytes, bool is_added) {
+    const uint64_t bytes =
+        place.is_in_files() ? (is_added ? size_bytes : 0) : place.record_bytes() - block_bytes;
+    if (is_added) {
+        content_bytes_ += bytes;
+    } else {
+        content_bytes_ -= std::min(bytes, content_bytes_);
+    }
+}
+
+void Names::push(CatalogueChange change, int delta, Lsn lsn) {
+    pending_.push_back({std::move(change), delta, lsn});
+    if (records_ != nullptr) work_.set();
+}
+
+// -------------------------------------------------------------------------------------------------
+// At the start
+
+Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole) {
+    std::vector<std::pair<Digest128, Place>> quarantined;
+    uint64_t count = 0;
+    is_whole = true;
+    locator_.reserve(catalogue_->count());
+    TRY_STATUS(catalogue_->scan([&](const Catalogue::Entry& entry) {
+        ++count;
+        if (entry.bucket == quarantine_bucket) {
+            const std::optional<Digest128> digest = digest_from_name(entry.name);
+            if (digest) quarantined.emplace_back(*digest, entry.place);
+            is_whole = is_whole && digest.has_value();
+            return;
+        }
+        if (is_live && !is_live(entry.bucket)) return;
+        locator_.publish(digest(entry.bucket, entry.name), entry.place);
+        count_content(entry.place, entry.size_bytes, true);
+    }));
+    for (const auto& [digest, place] : quarantined) {
+        quarantined_[digest] = locator_.find(digest).has_value();
+        locator_.publish(digest, place);
+    }
+    is_whole = is_whole && count == catalogue_->count();
+    entry_count_ = count;
+    return Status();
+}
+
+Status Names::write_recovered(Lsn position, bool is_last) {
+    if (pending_.empty() && (!is_last || position == written_position_)) return Status();
+    if (pending_.size() < recovered_batch_max && !is_last) return Status();
+    std::vector<CatalogueChange> changes;
+    changes.reserve(pending_.size());
+    for (Pending& pending : pending_) {
+        entry_count_ = static_cast<uint64_t>(static_cast<int64_t>(entry_count_) + pending.delta);
+        changes.push_back(std::move(pending.change));
+    }
+    pending_.clear();
+    TRY_STATUS(catalogue_->apply(changes, position, entry_count_, false));
+    written_position_ = position;
+    return Status();
+}
+
+// -------------------------------------------------------------------------------------------------
+// In the background
+
+void Names::start(RecordLog& log) {
+    records_ = &log;
+    if (!pending_.empty()) work_.set();
+    Result<io::Gate::Pass> pass = gate_.enter();
+    ASSERT(pass.has_value());
+    io::start_detached(run(std::move(*pass)));
+}
+
+io::Task<void> Names::run(io::Gate::Pass) {
+    while (!cancel_.is_cancelled()) {
+        co_await work_.wait();
+        if (cancel_.is_cancelled()) break;
+        work_.reset();
+        const int32_t slept = co_await reactor_.sleep(reactor_.within_ns(batch_delay_ns, &cancel_));
+        if (slept != 0) break;
+        co_await writing_.acquire();
+        const Status written = co_await write_batch(false);
+        writing_.release();
+        if (!written) {
+            log_.error("the catalogue cannot be written; it is tried again",
+                       {{"error", std::string_view(written.error().context)}});
+        }
+    }
+}
+
+// What is pending and durable. Waits until whoever was told of a durable record has published it:
+// only then the position tells the truth.
+io::Task<Names::Batch> Names::take_batch() {
+    while (records_->has_told()) co_await reactor_.yield();
+    Batch batch;
+    batch.position = records_->durable();
+    std::vector<Pending> later;
+    for (Pending& pending : pending_) {
+        if (pending.lsn >= batch.position) {
+            later.push_back(std::move(pending));
+            continue;
+        }
+        batch.delta += pending.delta;
+        batch.changes.push_back(std::move(pending.change));
+    }
+    pending_ = std::move(later);
+    co_return batch;
+}
+
+io::Task<Status> Names::write_batch(bool sync) {
+    if (failed_ || catalogue_ == nullptr) CO_TRY_STATUS(co_await recover_catalogue());
+    Batch batch = co_await take_batch();
+    if (batch.changes.empty() && batch.position == written_position_ && !sync) co_return Status();
+    batch.count = static_cast<uint64_t>(static_cast<int64_t>(entry_count_) + batch.delta);
+    const std::shared_ptr<Catalogue> catalogue = catalogue_;
+    const Status applied = co_await disk_.pool().run(reactor_, [&catalogue, &batch, sync] {
+        return catalogue->apply(batch.changes, batch.position, batch.count, sync);
+    });
+    if (!applied) {
+        failed_ = std::move(batch);
+        co_return applied;
+    }
+    entry_count_ = batch.count;
+    written_position_ = batch.position;
+    co_return Status();
+}
+
+// After a failure a catalogue takes nothing more: it is opened anew, and says whether the batch
+// that failed is in it.
+io::Task<Status> Names::recover_catalogue() {
+    if (catalogue_.use_count() > 1) co_return fail(Errc::unavailable, "the catalogue is in use");
+    auto reopened = co_await disk_.pool().run(reactor_, [this] {
+        catalogue_.reset();
+        return reopen_();
+    });
+    if (!reopened) co_return std::unexpected(std::move(reopened).error());
+    catalogue_ = std::move(*reopened);
+    const bool has_failed = failed_ && catalogue_->position() == failed_->position &&
+                            catalogue_->count() == failed_->count;
+    if (has_failed) {
+        written_position_ = failed_->position;
+        entry_count_ = failed_->count;
+    } else if (catalogue_->position() != written_position_ || catalogue_->count() != entry_count_) {
+        co_return fail(Errc::io_error, "the catalogue lost changes: restart to rebuild it");
+    } else if (failed_) {
+        give_back(std::move(*failed_));
+    }
+    failed_.reset();
+    co_return Status();
+}
+
+// A batch is written whole or not at all: the next one takes its changes along.
+void Names::give_back(Batch batch) {
+    std::vector<Pending> all;
+    for (CatalogueChange& change : batch.changes) all.push_back({std::move(change), 0, 0});
+    if (!all.empty()) all.front().delta = static_cast<int>(batch.delta);
+    std::ranges::move(pending_, std::back_inserter(all));
+    pending_ = std::move(all);
+    work_.set();
+}
+
+io::Task<Result<std::shared_ptr<Catalogue>>> Names::settle() {
+    if (pending_.empty() && writing_.units() == 1 && !failed_ && catalogue_ != nullptr) {
+        co_return catalogue_;
+    }
+    CO_TRY_STATUS(co_await records_->sync());
+    co_await writing_.acquire();
+    const Status written = co_await write_batch(false);
+    writing_.release();
+    CO_TRY_STATUS(written);
+    co_return catalogue_;
+}
+
+io::Task<Result<std::vector<Place>>> Names::drop_bucket(BucketId bucket) {
+    CO_TRY(const std::shared_ptr<Catalogue> catalogue, co_await settle());
+    co_await writing_.acquire();
+    std::vector<std::pair<Digest128, Place>> dropped;
+    const Status status = co_await disk_.pool().run(reactor_, [&] {
+        return catalogue->drop_bucket(bucket, [&](const Catalogue::Entry& entry) {
+            dropped.emplace_back(digest(entry.bucket, entry.name), entry.place);
+        });
+    });
+    entry_count_ = catalogue->count();
+    writing_.release();
+    std::vector<Place> in_files;
+    constexpr size_t turn_max = 1000;  // then others come to their turn
+    for (size_t index = 0; index < dropped.size(); ++index) {
+        const auto& [digest, place] = dropped[index];
+        if (locator_.find(digest) == place) locator_.remove(digest);
+        count_content(place, 0, false);
+        if (place.is_in_files()) in_files.push_back(place);
+        if (index % turn_max == turn_max - 1) co_await reactor_.yield();
+    }
+    CO_TRY_STATUS(status);
+    co_return in_files;
+}
+
+io::Task<void> Names::stop() {
+    cancel_.cancel();
+    work_.set();
+    co_await gate_.close();
+    if (records_ == nullptr) co_return;
+    co_await writing_.acquire();
+    const Status written = co_await write_batch(true);
+    if (!written) log_.warning("the catalogue was not closed; the next start is slower");
+    writing_.release();
+    co_await disk_.pool().run(reactor_, [this] { catalogue_.reset(); });
+}
+
+}  // namespace penstock::node

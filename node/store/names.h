@@ -1,0 +1,138 @@
+// Names: which record is an object's current one. The locator (in memory, for look-ups) and the
+// catalogue (on disk, for listings and the next start) are kept in step here: the locator changes
+// at once, the catalogue follows in batches on the pool, off everybody's way.
+//
+// A name whose record was damaged so that only its digest is known is in quarantine: the locator
+// points at the damage, so that reading it fails with `corrupt` and never with `not_found`. In the
+// catalogue it is an entry of a bucket that no client can have, so that it outlives a restart.
+//
+// Belongs to the mountpath's home core, but for find().
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/base/log.h"
+#include "io/disk.h"
+#include "io/wait.h"
+#include "node/store/catalogue.h"
+#include "node/store/locator.h"
+#include "node/store/log.h"
+#include "node/store/record.h"
+
+namespace penstock::node {
+
+constexpr BucketId quarantine_bucket{UINT64_MAX};
+
+struct DigestHash {
+    size_t operator()(const Digest128& digest) const { return digest.low; }
+};
+
+// What a record says about a name.
+struct NameChange {
+    BucketId bucket;
+    std::string_view object;
+    Digest128 digest;
+    Place place;
+    Version version;
+    uint64_t size_bytes = 0;
+    bool has_attachment = false;
+    bool is_removal = false;
+    Lsn lsn = 0;
+};
+NameChange change_from(const RecordHeader& header, const Place& place);
+
+class Names {
+public:
+    // Opens the catalogue anew, after it failed; called on the pool.
+    using Reopen = std::function<Result<std::unique_ptr<Catalogue>>()>;
+
+    // What is passed by reference must outlive it.
+    Names(io::Disk& disk, Locator& locator, std::shared_ptr<Catalogue> catalogue, Reopen reopen,
+          uint64_t directory_key, const Log& log);
+    ~Names();
+
+    // Any core.
+    std::optional<Place> find(const Digest128& digest) const { return locator_.find(digest); }
+
+    // What the record says is visible from now on. Gives the place that it replaces.
+    std::optional<Place> apply(const NameChange& change);
+    void quarantine(const Digest128& digest, const Place& place);
+    // The record at `from` lies at the change's place now.
+    void moved(const NameChange& change, const Place& from);
+
+    // While recovery fills it, on the pool, with nobody else there: the catalogue's entries, and
+    // batches written as they grow.
+    Status load(const std::function<bool(BucketId)>& is_live, bool& is_whole);
+    Status write_recovered(Lsn position, bool is_last);
+
+    // Starts the background writing; `log` says what is durable.
+    void start(RecordLog& log);
+    // Everything applied before the call is in this catalogue.
+    io::Task<Result<std::shared_ptr<Catalogue>>> settle();
+    // Removes all of a bucket's names; gives the places of those that have files of their own.
+    io::Task<Result<std::vector<Place>>> drop_bucket(BucketId bucket);
+    io::Task<void> stop();
+
+    uint64_t content_bytes() const { return content_bytes_; }
+    // A large object that was replaced or removed had so many bytes.
+    void forget_content(uint64_t bytes) { content_bytes_ -= std::min(bytes, content_bytes_); }
+    uint64_t count() const { return locator_.count(); }
+
+private:
+    struct Pending {
+        CatalogueChange change;
+        int delta = 0;  // to the number of catalogue entries
+        Lsn lsn = 0;
+    };
+    struct Batch {
+        std::vector<CatalogueChange> changes;
+        Lsn position = 0;
+        uint64_t count = 0;  // of the catalogue's entries after it
+        int64_t delta = 0;
+    };
+
+    Digest128 digest(BucketId bucket, std::string_view object) const {
+        return digest_of(bucket, object, directory_key_);
+    }
+    void push(CatalogueChange change, int delta, Lsn lsn);
+    void leave_quarantine(const Digest128& digest, Lsn lsn);
+    void count_content(const Place& place, uint64_t size_bytes, bool is_added);
+    io::Task<void> run(io::Gate::Pass pass);
+    io::Task<Status> write_batch(bool sync);
+    io::Task<Batch> take_batch();
+    void give_back(Batch batch);
+    io::Task<Status> recover_catalogue();
+
+    static constexpr uint64_t batch_delay_ns = 20'000'000;
+    static constexpr size_t recovered_batch_max = 10'000;
+
+    io::Disk& disk_;
+    io::Reactor& reactor_;
+    Locator& locator_;
+    std::shared_ptr<Catalogue> catalogue_;  // null: it could not be opened again
+    Reopen reopen_;
+    std::optional<Batch> failed_;  // may have been written all the same
+    uint64_t directory_key_;
+    const Log& log_;
+    RecordLog* records_ = nullptr;  // from start() on
+
+    std::vector<Pending> pending_;
+    // Digest -> whether the catalogue has the name's own entry, too.
+    boost::unordered_flat_map<Digest128, bool, DigestHash> quarantined_;
+    uint64_t entry_count_ = 0;  // that the catalogue has, with `written_position_`
+    Lsn written_position_ = 0;
+    uint64_t content_bytes_ = 0;
+
+    io::Gate gate_;
+    io::Cancel cancel_;
+    io::Event work_;
+    io::Semaphore writing_;  // one changing call at a time
+};
+
+}  // namespace penstock::node

@@ -1,0 +1,300 @@
+#include "node/store/reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "io/base/units.h"
+#include "io/residency.h"
+#include "node/store/log_reader.h"
+#include "node/store/object_file.h"
+#include "node/store/segment.h"
+
+namespace penstock::node {
+namespace {
+
+// Room before the content of a chunk, for a head on a wire; keeps direct reads aligned.
+constexpr uint32_t head_room_bytes = io::direct_alignment;
+
+constexpr uint32_t head_room_min = 512;
+// A range up to this is one chunk: read and verified at once.
+constexpr uint64_t short_range_bytes_max = 256_KiB;
+// From here on sendfile is cheaper than a copy (io/DESIGN.md).
+constexpr uint64_t file_range_bytes_min = 48_KiB;
+
+// The part of [0, size) that a client's range means.
+ReadRange clipped(ReadRange range, uint64_t size) {
+    const uint64_t offset = std::min(range.offset, size);
+    return {offset, std::min(range.size, size - offset)};
+}
+
+}  // namespace
+
+ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom) {
+    ObjectAttributes attributes;
+    attributes.version = head.version;
+    attributes.size_bytes = head.content_bytes;
+    attributes.display_version = head.display_version;
+    attributes.modified_ns = head.modified_ns;
+    attributes.checksum = head.checksum;
+    attributes.custom = std::move(custom);
+    attributes.has_attachment = (head.flags & record_has_attachment) != 0;
+    return attributes;
+}
+
+std::unexpected<Error> Reader::corrupt(const char* what, const Place& place) {
+    corruption_count_ += 1;
+    log_.error(what, {{"segment", uint64_t{place.segment}}, {"offset", place.offset_bytes()}});
+    return fail(Errc::corrupt, std::string(what) + " in " + segment_path(place.segment) + " at " +
+                                   std::to_string(place.offset_bytes()));
+}
+
+std::unexpected<Error> Reader::corrupt(const char* what, const FileId& id) {
+    corruption_count_ += 1;
+    const std::string path = object_file_path(id);
+    log_.error(what, {{"file", std::string_view(path)}});
+    return fail(Errc::corrupt, std::string(what) + " in " + path);
+}
+
+io::Task<Result<ReadRecord>> Reader::read_record(Place place) {
+    std::shared_ptr<OpenFile> segment = files_.find_segment(place.segment);
+    if (segment == nullptr) {
+        Result<std::shared_ptr<OpenFile>> opened = co_await files_.open_segment(place.segment);
+        if (!opened && opened.error().code == Errc::not_found) {
+            co_return corrupt("a segment is missing", place);
+        }
+        CO_TRY(segment, std::move(opened));
+    }
+    const uint64_t record_bytes = place.record_bytes();
+    if (record_bytes == 0 || record_bytes > record_bytes_max) {
+        co_return corrupt("a damaged record", place);
+    }
+    ReadRecord record;
+    record.bytes.buffer = core_.buffers->take(static_cast<uint32_t>(record_bytes));
+    record.bytes.size = static_cast<uint32_t>(record_bytes);
+    const MutableBytes bytes = record.bytes.mutable_bytes();
+    if (!segment->file->try_read_exactly(bytes, place.offset_bytes())) {
+        const Status read = co_await segment->file->read_exactly(bytes, place.offset_bytes());
+        if (!read && read.error().code == Errc::corrupt) {
+            co_return corrupt("a segment ends early", place);
+        }
+        CO_TRY_STATUS(read);
+    }
+    std::optional<RecordHeader> header = parse_record_header(bytes);
+    if (!header || header->head.lsn != begin_of(place) ||
+        header->head.record_bytes() != record_bytes) {
+        co_return corrupt("a damaged record", place);
+    }
+    if (!checked_payload(header->head, bytes)) co_return corrupt("damaged content", place);
+    record.header = *header;
+    co_return record;
+}
+
+io::Task<Result<ReadRecord>> Reader::read_record_of(ObjectName name, Place place) {
+    CO_TRY(ReadRecord record, co_await read_record(place));
+    const RecordHead& head = record.header.head;
+    const bool is_content = head.kind == RecordKind::object || head.kind == RecordKind::extents;
+    if (!is_content || head.bucket != name.bucket || record.header.object != name.object) {
+        co_return corrupt("another object's record", place);
+    }
+    co_return record;
+}
+
+Result<Attributes> Reader::attributes_of(const ReadRecord& record) {
+    const RecordHead& head = record.header.head;
+    Bytes encoded = record.header.variable;
+    if (head.kind == RecordKind::extents) {
+        encoded = record.bytes.bytes().subspan(head.header_bytes(), head.payload_bytes);
+    }
+    std::optional<Attributes> attributes = parse_attributes(encoded);
+    if (!attributes) return fail(Errc::corrupt, "attributes cannot be read");
+    return std::move(*attributes);
+}
+
+io::Task<Result<OpenedObject>> Reader::open(ObjectName name, Place place, ReadRange range) {
+    CO_TRY(ReadRecord record, co_await read_record_of(name, place));
+    if (record.header.head.kind == RecordKind::extents) {
+        co_return co_await open_extents(std::move(record), range);
+    }
+    OpenedObject opened;
+    const RecordHead& head = record.header.head;
+    CustomMetadata custom;
+    if (!record.header.variable.empty()) {
+        CO_TRY(Attributes attributes, attributes_of(record));
+        custom = std::move(attributes.custom);
+    }
+    opened.attributes = attributes_from(head, std::move(custom));
+    opened.range = clipped(range, head.content_bytes);
+    io::Chunk content = std::move(record.bytes);
+    content.begin = head.header_bytes() + static_cast<uint32_t>(opened.range.offset);
+    content.size = static_cast<uint32_t>(opened.range.size);
+    opened.body = io::Body(std::move(content));
+    co_return opened;
+}
+
+io::Task<Result<OpenedObject>> Reader::open_extents(ReadRecord record, ReadRange range) {
+    OpenedObject opened;
+    CO_TRY(Attributes attributes, attributes_of(record));
+    uint64_t content_bytes = 0;
+    for (const Extent& extent : attributes.extents) content_bytes += extent.length;
+    if (content_bytes != record.header.head.content_bytes) {
+        co_return corrupt("extents that do not add up", place_of(record.header.head));
+    }
+    opened.range = clipped(range, content_bytes);
+    CO_TRY(opened.body, co_await open_range(attributes, opened.range));
+    opened.attributes = attributes_from(record.header.head, std::move(attributes.custom));
+    co_return opened;
+}
+
+io::Task<Result<io::Body>> Reader::open_range(const Attributes& attributes, ReadRange range) {
+    if (range.size == 0) co_return io::Body();
+    std::vector<OpenExtent> extents;
+    uint64_t skipped = range.offset;
+    uint64_t left = range.size;
+    for (const Extent& extent : attributes.extents) {
+        if (left == 0) break;
+        if (skipped >= extent.length) {
+            skipped -= extent.length;
+            continue;
+        }
+        OpenExtent part;
+        CO_TRY(part.file, co_await open_extent(extent));
+        part.id = extent.file;
+        part.content_bytes = extent.file_content_bytes;
+        part.offset = extent.offset + skipped;
+        part.size = std::min(left, extent.length - skipped);
+        left -= part.size;
+        skipped = 0;
+        extents.push_back(std::move(part));
+    }
+    ASSERT(left == 0);
+    if (extents.size() == 1) {
+        if (std::optional<io::FileRange> pages = as_file_range(extents[0])) {
+            co_return io::Body(std::move(*pages));
+        }
+    }
+    if (extents.size() == 1 && range.size <= short_range_bytes_max) {
+        CO_TRY(io::Chunk chunk, co_await read_short(extents[0]));
+        co_return io::Body(std::move(chunk));
+    }
+    CO_TRY(std::unique_ptr<io::Source> source,
+           co_await make_extent_source(*this, core_, std::move(extents), range.size));
+    co_return io::Body(std::move(source));
+}
+
+std::optional<io::FileRange> Reader::as_file_range(const OpenExtent& extent) {
+    const int descriptor = extent.file->file->descriptor();
+    if (extent.size < file_range_bytes_min || descriptor < 0) return std::nullopt;
+    if (!extent.file->verified.are_marked(extent.offset, extent.size)) return std::nullopt;
+    if (!io::is_resident(descriptor, extent.offset, extent.size)) {
+        extent.file->verified.clear_all(extent.offset, extent.size);
+        return std::nullopt;
+    }
+    return io::FileRange{descriptor, extent.offset, extent.size, extent.file};
+}
+
+io::Task<Result<std::shared_ptr<OpenFile>>> Reader::open_extent(const Extent& extent) {
+    CO_TRY(const std::shared_ptr<OpenFile> file, co_await files_.open_object(extent.file));
+    if (file->has_blocks) co_return file;
+    if (extent.table_offset == 0) {
+        file->blocks = extent.blocks;
+        file->has_blocks = true;
+        co_return file;
+    }
+    std::vector<uint32_t> blocks(checked_block_count(extent.file_content_bytes));
+    const MutableBytes bytes = std::as_writable_bytes(std::span(blocks));
+    const Status read = co_await file->file->read_exactly(bytes, extent.table_offset);
+    if (!read && read.error().code == Errc::corrupt) {
+        co_return corrupt("an object file ends early", extent.file);
+    }
+    CO_TRY_STATUS(read);
+    if (crc32c(bytes) != extent.table_crc) {
+        co_return corrupt("damaged block checksums", extent.file);
+    }
+    file->blocks = std::move(blocks);
+    file->has_blocks = true;
+    co_return file;
+}
+
+io::Task<Result<io::Chunk>> Reader::read_short(const OpenExtent& extent) {
+    if (extent.file->verified.are_marked(extent.offset, extent.size)) {
+        const auto size = static_cast<uint32_t>(extent.size);
+        io::Chunk chunk{core_.buffers->take(head_room_min + size), head_room_min, size};
+        if (extent.file->file->try_read_exactly(chunk.mutable_bytes(), extent.offset)) {
+            co_return chunk;
+        }
+        // Not resident: what comes from the device now has not been verified yet.
+        extent.file->verified.clear_all(extent.offset, extent.size);
+    }
+    co_return co_await read_blocks(extent.file, *extent.file->file, extent.id, extent.content_bytes,
+                                   extent.offset, static_cast<uint32_t>(extent.size));
+}
+
+io::Task<Result<io::Chunk>> Reader::read_blocks(std::shared_ptr<OpenFile> file, io::File& through,
+                                                FileId id, uint64_t content_bytes, uint64_t offset,
+                                                uint32_t size) {
+    ASSERT(size > 0 && offset + size <= content_bytes);
+    const uint64_t begin = round_down(offset, checked_block_bytes);
+    const uint64_t end = std::min(round_up(offset + size, checked_block_bytes), content_bytes);
+    // Whole pages, for direct reads: an object file is padded to them.
+    const auto read_bytes = static_cast<uint32_t>(round_up(end - begin, io::direct_alignment));
+    io::Chunk chunk{core_.buffers->take(head_room_bytes + read_bytes), head_room_bytes, 0};
+    const MutableBytes bytes = chunk.buffer.bytes().subspan(head_room_bytes, read_bytes);
+    if (!through.try_read_exactly(bytes, begin)) {
+        const Status read = co_await through.read_exactly(bytes, begin);
+        if (!read && read.error().code == Errc::corrupt) {
+            co_return corrupt("an object file ends early", id);
+        }
+        CO_TRY_STATUS(read);
+    }
+    for (uint64_t at = begin; at < end; at += checked_block_bytes) {
+        const uint64_t block = at / checked_block_bytes;
+        const uint64_t length = std::min<uint64_t>(checked_block_bytes, end - at);
+        if (block >= file->blocks.size() ||
+            crc32c(bytes.subspan(at - begin, length)) != file->blocks[block]) {
+            co_return corrupt("a damaged block", id);
+        }
+        if (&through == file->file.get()) file->verified.mark(block);
+    }
+    chunk.begin += static_cast<uint32_t>(offset - begin);
+    chunk.size = size;
+    co_return chunk;
+}
+
+io::Task<Result<ObjectAttributes>> Reader::stat(ObjectName name, Place place) {
+    CO_TRY(const ReadRecord record, co_await read_record_of(name, place));
+    const RecordHead& head = record.header.head;
+    if (head.kind == RecordKind::object && record.header.variable.empty()) {
+        co_return attributes_from(head, {});
+    }
+    CO_TRY(Attributes attributes, attributes_of(record));
+    co_return attributes_from(head, std::move(attributes.custom));
+}
+
+io::Task<Result<std::optional<Version>>> Reader::version_with_attachment(ObjectName name,
+                                                                         Place place) {
+    CO_TRY(const ReadRecord record, co_await read_record_of(name, place));
+    const RecordHead& head = record.header.head;
+    if ((head.flags & record_has_attachment) == 0) co_return std::optional<Version>();
+    co_return std::optional<Version>(head.version);
+}
+
+io::Task<Result<std::vector<std::byte>>> Reader::attachment(ObjectName name, Place place) {
+    CO_TRY(const ReadRecord record, co_await read_record_of(name, place));
+    CO_TRY(Attributes attributes, attributes_of(record));
+    if (!attributes.stored_attachment) co_return std::move(attributes.attachment);
+
+    const StoredAttachment& stored = *attributes.stored_attachment;
+    constexpr uint64_t attachment_bytes_max = uint64_t{2} << 30;
+    if (stored.bytes > attachment_bytes_max) co_return corrupt("an impossible size", stored.file);
+    CO_TRY(const std::shared_ptr<OpenFile> file, co_await files_.open_object(stored.file));
+    std::vector<std::byte> bytes(stored.bytes);
+    const Status read = co_await file->file->read_exactly(bytes, stored.offset);
+    if (!read && read.error().code == Errc::corrupt) {
+        co_return corrupt("an object file ends early", stored.file);
+    }
+    CO_TRY_STATUS(read);
+    if (crc32c(bytes) != stored.crc) co_return corrupt("a damaged attachment", stored.file);
+    co_return bytes;
+}
+
+}  // namespace penstock::node

@@ -1,0 +1,276 @@
+#include "node/store/recovery.h"
+
+#include <algorithm>
+#include <array>
+
+#include "io/base/units.h"
+
+namespace penstock::node {
+namespace {
+
+constexpr uint64_t page_bytes = 4_KiB;
+
+}  // namespace
+
+Result<Recovered> Recovery::run() {
+    TRY_STATUS(read_headers());
+    std::vector<Link> links = chain();
+    result_.start.next_segment = std::max(highest_number_, segment_of(options_.position)) + 1;
+    if (!links.empty()) TRY_STATUS(replay(links));
+    if (links.empty() && options_.position > 0) {
+        return fail(Errc::corrupt, "the catalogue knows a log, and there is none");
+    }
+    remove_leftovers(links);
+    TRY_STATUS(names_.write_recovered(
+        result_.tail.empty() ? result_.start.end : begin_of(result_.tail.front().place), true));
+    return std::move(result_);
+}
+
+Status Recovery::read_headers() {
+    TRY(const std::vector<io::DirectoryEntry> entries, disk_.list(log_directory));
+    for (const io::DirectoryEntry& entry : entries) {
+        const std::optional<uint32_t> number = segment_number(entry.name);
+        if (!number) continue;
+        highest_number_ = std::max(highest_number_, *number);
+        TRY_STATUS(read_header(*number));
+    }
+    return Status();
+}
+
+Status Recovery::read_header(uint32_t number) {
+    SegmentFile& segment = files_[number];
+    TRY(segment.file, disk_.open(segment_path(number), io::OpenMode::write));
+    TRY(segment.size_bytes, segment.file->size_bytes());
+    std::array<std::byte, block_bytes> block{};
+    TRY(const size_t count, segment.file->read(block, 0));
+    if (count < block_bytes) return Status();  // born, but not whole
+    switch (parse_first_block(block, segment.header)) {
+        case BlockState::zero:
+            segment.state = HeaderState::zero;
+            break;
+        case BlockState::damaged:
+            segment.state = HeaderState::damaged;
+            break;
+        case BlockState::valid: {
+            const RecordHead& head = segment.header;
+            // Another directory's segment, or one under another's name, is no part of this log.
+            const bool is_ours = head.kind == RecordKind::segment &&
+                                 head.lsn == lsn_at(number, 0) &&
+                                 head.digest == options_.directory_id;
+            segment.state = is_ours ? HeaderState::valid : HeaderState::damaged;
+            break;
+        }
+    }
+    return Status();
+}
+
+// A header of zeros: a spare, or what a crash left before the header was written, or a segment
+// whose header rotted. The last one has records with durable marks inside itself.
+Result<bool> Recovery::has_proven_records(uint32_t number) {
+    SegmentFile& segment = files_.at(number);
+    SegmentBytes bytes(*segment.file, number, segment.size_bytes);
+    TRY(const Bytes second, bytes.view(block_bytes, block_bytes));
+    if (is_all_zero(second)) return false;
+    const Lsn first = lsn_at(number, 1);
+    TRY(const SegmentEnd end, find_segment_end(bytes, first, 0));
+    return end.durable > first;
+}
+
+std::optional<uint32_t> Recovery::segment_below(uint32_t number) const {
+    for (auto at = files_.lower_bound(number); at != files_.begin();) {
+        --at;
+        if (at->second.state != HeaderState::zero) return at->first;
+    }
+    return std::nullopt;
+}
+
+// From the newest segment back, by what each header says of the one before; oldest first.
+std::vector<Recovery::Link> Recovery::chain() {
+    std::vector<Link> links;
+    std::optional<uint32_t> number;
+    for (auto at = files_.rbegin(); at != files_.rend() && !number; ++at) {
+        bool belongs = at->second.state != HeaderState::zero;
+        if (!belongs) {
+            const Result<bool> proven = has_proven_records(at->first);
+            belongs = (proven && *proven) || at->first == segment_of(options_.position);
+            if (belongs) at->second.state = HeaderState::damaged;
+        }
+        if (belongs) number = at->first;
+    }
+    Link link;
+    while (number) {
+        link.number = *number;
+        links.push_back(link);
+        const SegmentFile& segment = files_.at(*number);
+        link = Link();
+        number = segment_below(*number);
+        if (segment.state != HeaderState::valid) continue;
+        const Lsn previous_end = segment.header.durable;
+        if (previous_end == 0) break;
+        if (files_.contains(segment_of(previous_end))) {
+            number = segment_of(previous_end);
+            link.end = previous_end;
+            if (segment.header.previous != Digest128{}) {
+                link.previous_of_next = segment.header.previous;
+            }
+        } else {
+            log_.error("a segment of the log is missing",
+                       {{"segment", uint64_t{segment_of(previous_end)}}});
+            result_.damage_count += 1;
+        }
+    }
+    std::ranges::reverse(links);
+    return links;
+}
+
+Status Recovery::replay(std::vector<Link> links) {
+    const Link& newest = links.back();
+    const Lsn position = options_.position;
+    const bool is_known = position == 0 || std::ranges::any_of(links, [&](const Link& link) {
+                              return link.number == segment_of(position);
+                          });
+    if (!is_known && segment_of(position) <= newest.number) {
+        return fail(Errc::corrupt, "the catalogue's position is not in the log");
+    }
+    for (Link& link : links) {
+        const bool is_newest = &link == &links.back();
+        SegmentEnd end;
+        if (link.end) {
+            end.end = *link.end;
+            end.durable = *link.end;
+        } else {
+            TRY_STATUS(find_end(link, end));
+        }
+        if (!is_newest) {
+            TRY_STATUS(replay_segment(link, end.end, false, end.end));
+            trim(link.number, end.end);
+            continue;
+        }
+        LogStart& start = result_.start;
+        start.end = end.end;
+        start.is_open =
+            end.is_closed && uint64_t{block_of(end.end)} * block_bytes % page_bytes == 0;
+        start.segment_bytes = files_.at(link.number).size_bytes;
+        TRY_STATUS(replay_segment(link, end.end, true, start.is_open ? end.end : end.durable));
+    }
+    LogStart& start = result_.start;
+    if (position > start.end) {
+        // The catalogue saw more than there is: its entries stay, and reading them says `corrupt`.
+        log_.error("the end of the log is missing", {{"segment", uint64_t{newest.number}}});
+        result_.damage_count += 1;
+        start.end = position;
+        start.is_open = false;
+    }
+    if (!start.is_open) {
+        result_.trim_at = result_.tail.empty() ? start.end : begin_of(result_.tail.front().place);
+        if (has_damage_[newest.number]) result_.trim_at.reset();
+    }
+    for (const auto& [number, segment] : files_)
+        result_.start.all_segments_bytes += segment.size_bytes;
+    return Status();
+}
+
+Status Recovery::find_end(const Link& link, SegmentEnd& end) {
+    SegmentFile& segment = files_.at(link.number);
+    SegmentBytes bytes(*segment.file, link.number, segment.size_bytes);
+    // Where the catalogue stands a record begins, unless the segment is not that long.
+    const bool starts_there =
+        segment_of(options_.position) == link.number &&
+        uint64_t{block_of(options_.position)} * block_bytes < segment.size_bytes;
+    const Lsn from = starts_there ? options_.position : lsn_at(link.number, 0);
+    Lsn durable = segment_of(options_.position) == link.number ? options_.position : 0;
+    if (segment.state == HeaderState::valid) durable = std::max(durable, segment.header.durable);
+    TRY(end, find_segment_end(bytes, from, durable));
+    return Status();
+}
+
+Status Recovery::replay_segment(const Link& link, Lsn end, bool is_newest, Lsn durable) {
+    SegmentFile& segment = files_.at(link.number);
+    SegmentBytes bytes(*segment.file, link.number, segment.size_bytes);
+    const Lsn from = std::max(options_.position, lsn_at(link.number, 0));
+    if (from >= end) return Status();
+    SegmentVisitor visitor;
+    visitor.on_record = [&](const RecordHeader& header, const Place& place) {
+        return visit(bytes, header, place, is_newest, durable);
+    };
+    visitor.on_damage = [&](const Damage& found) { damage(found); };
+    TRY_STATUS(walk_segment(bytes, from, end, link.previous_of_next, visitor));
+    if (has_damage_[link.number] && !result_.tail.empty()) {
+        // Rot among what may not be durable: the segment must stand as it is, so make it so.
+        TRY_STATUS(segment.file->sync());
+        std::vector<TailRecord> tail = std::move(result_.tail);
+        for (const TailRecord& record : tail) {
+            const auto header = parse_record_header(record.bytes);
+            ASSERT(header.has_value());
+            names_.apply(change_from(*header, record.place));
+        }
+        result_.tail.clear();
+    }
+    return Status();
+}
+
+Status Recovery::visit(SegmentBytes& bytes, const RecordHeader& header, const Place& place,
+                       bool is_newest, Lsn durable) {
+    const RecordHead& head = header.head;
+    result_.start.last_digest = head.kind == RecordKind::segment ? Digest128{} : head.digest;
+    if (head.kind == RecordKind::segment) return Status();
+    const bool is_tail = is_newest && head.lsn >= durable;
+    const bool is_name = head.kind != RecordKind::mark;
+    const bool is_live = !options_.is_live_bucket || options_.is_live_bucket(head.bucket);
+    if (!is_name || !is_live || head.lsn < options_.position) return Status();
+    if (is_tail) {
+        TRY(const Bytes record, bytes.view(place.offset_bytes(), head.record_bytes()));
+        result_.tail.push_back({{record.begin(), record.end()}, head, place});
+        return Status();
+    }
+    names_.apply(change_from(header, place));
+    return names_.write_recovered(begin_of(place) + head.record_blocks(), false);
+}
+
+void Recovery::damage(const Damage& found) {
+    has_damage_[segment_of(found.from)] = true;
+    result_.damage_count += 1;
+    log_.error("damaged records in the log",
+               {{"segment", uint64_t{segment_of(found.from)}},
+                {"offset", uint64_t{block_of(found.from)} * block_bytes},
+                {"bytes", (found.to - found.from) * block_bytes}});
+    if (found.from < options_.position) return;  // the catalogue has the name
+    if (found.digest) {
+        names_.quarantine(*found.digest, found.place);
+    } else if (block_of(found.from) != 0) {
+        result_.unnamed_damage_count += 1;
+    }
+}
+
+// Cuts off what lies behind a segment's end, so that its archive holds what counts and no more.
+void Recovery::trim(uint32_t number, Lsn end) {
+    SegmentFile& segment = files_.at(number);
+    const uint64_t bytes = uint64_t{block_of(end)} * block_bytes;
+    if (has_damage_[number] || segment.size_bytes <= bytes + end_of_archive_bytes) return;
+    // What fails here is tried again at the next start; nothing depends on it.
+    if (!segment.file->truncate(bytes)) return;
+    if (segment.file->truncate(bytes + end_of_archive_bytes)) {
+        segment.size_bytes = bytes + end_of_archive_bytes;
+    }
+}
+
+void Recovery::remove_leftovers(const std::vector<Link>& links) {
+    for (auto& [number, segment] : files_) {
+        const bool belongs =
+            std::ranges::any_of(links, [&](const Link& link) { return link.number == number; });
+        // A damaged header outside the chain may be all that is left of somebody's bytes.
+        if (belongs || segment.state == HeaderState::damaged) continue;
+        const bool is_ahead = links.empty() || number > links.back().number;
+        if (segment.state == HeaderState::valid && !is_ahead && number < links.front().number) {
+            continue;
+        }
+        segment.file.reset();
+        result_.start.all_segments_bytes -=
+            std::min(segment.size_bytes, result_.start.all_segments_bytes);
+        if (!disk_.remove(segment_path(number))) {
+            log_.warning("a spare segment cannot be removed", {{"segment", uint64_t{number}}});
+        }
+    }
+}
+
+}  // namespace penstock::node

@@ -1,0 +1,199 @@
+// What happens on the home core: which change comes first, whether its condition holds, and what
+// becomes of what it replaces.
+#include <algorithm>
+
+#include "node/store/store_impl.h"
+
+namespace penstock::node {
+
+io::Task<Result<StoreImpl::Committed>> StoreImpl::commit_on_home(Core& from, Change& change) {
+    co_return co_await io::on_core(*from.io.reactor, *home().io.reactor,
+                                   [this, &change] { return commit(change); });
+}
+
+// A change is durable, then visible, then acknowledged. Its condition holds when it takes its place
+// in the log's order: nothing that comes between that and its record waits.
+io::Task<Result<StoreImpl::Committed>> StoreImpl::commit(Change& change) {
+    ASSERT(home().io.reactor->is_current_thread());
+    const Digest128 key = change.draft.digest;
+    if (change.is_removal || change.condition.kind != Condition::Kind::none) {
+        CO_TRY_STATUS(co_await check_condition(change));
+    }
+    const std::optional<Place> current = locator_->find(key);
+    InFlight& begun = in_flight_[key];
+    uint64_t display_version = begun.count > 0 ? begun.display_version
+                               : current       ? current->display_version
+                                               : 0;
+    if (begun.count > 0 && begun.is_removal) display_version = 0;
+    if (!change.keeps_display) {
+        change.draft.display_version = change.counts_versions ? display_version + 1 : 1;
+    }
+    begun.count += 1;
+    begun.display_version = change.draft.display_version;
+    begun.is_removal = change.is_removal;
+
+    const Result<Prepared> prepared =
+        co_await records_->prepare(change.draft, change.durability, change.is_removal);
+    if (!prepared) {
+        leave_in_flight(key);
+        co_return std::unexpected(prepared.error());
+    }
+    InFlight& done = in_flight_[key];
+    const Lsn lsn = begin_of(prepared->place);
+    // With Durability::none a later change may be published first: then it stays.
+    if (lsn > done.published) {
+        done.published = lsn;
+        NameChange name{change.draft.bucket,
+                        change.draft.object,
+                        key,
+                        prepared->place,
+                        prepared->version,
+                        change.draft.content_bytes,
+                        (change.draft.flags & record_has_attachment) != 0,
+                        change.is_removal,
+                        lsn};
+        const std::optional<Place> replaced = names_->apply(name);
+        if (replaced && replaced->is_in_files() && !change.keeps_display) start_reclaim(*replaced);
+    }
+    leave_in_flight(key);
+    co_return Committed{prepared->version, change.draft.display_version};
+}
+
+// Ends with nothing in flight for this name, and the condition true of what is published: the
+// caller logs its record before it waits for anything.
+io::Task<Status> StoreImpl::check_condition(const Change& change) {
+    const Digest128 key = change.draft.digest;
+    for (;;) {
+        if (const auto found = in_flight_.find(key); found != in_flight_.end()) {
+            co_await change_done_.wait();
+            continue;
+        }
+        const std::optional<Place> place = locator_->find(key);
+        if (!place && change.is_removal) {
+            co_return fail(Errc::not_found, "the object does not exist");
+        }
+        switch (change.condition.kind) {
+            case Condition::Kind::none:
+                co_return Status();
+            case Condition::Kind::absent:
+                if (place) co_return fail(Errc::condition_failed, "the object exists");
+                co_return Status();
+            case Condition::Kind::exactly:
+                break;
+        }
+        if (!place) co_return fail(Errc::condition_failed, "the object does not exist");
+        const Result<ObjectAttributes> current = co_await home().reader.stat(change.name, *place);
+        // Reading waited: only if nothing happened meanwhile does the answer count.
+        if (in_flight_.contains(key) || locator_->find(key) != place) continue;
+        if (!current) co_return std::unexpected(current.error());
+        if (current->version != change.condition.version) {
+            co_return fail(Errc::condition_failed, "the object has another version");
+        }
+        co_return Status();
+    }
+}
+
+void StoreImpl::leave_in_flight(const Digest128& key) {
+    const auto found = in_flight_.find(key);
+    ASSERT(found != in_flight_.end() && found->second.count > 0);
+    found->second.count -= 1;
+    if (found->second.count > 0) return;
+    in_flight_.erase(found);
+    change_done_.set();
+    change_done_.reset();
+}
+
+io::Task<Result<Version>> StoreImpl::remove(uint32_t number, ObjectName name, Condition condition,
+                                            Durability durability) {
+    Core& from = core(number);
+    CO_TRY(const io::Gate::Pass pass, from.gate.enter());
+    Change change;
+    change.name = name;
+    change.condition = condition;
+    change.durability = durability;
+    change.is_removal = true;
+    change.draft.kind = RecordKind::tombstone;
+    change.draft.bucket = name.bucket;
+    change.draft.bucket_label = name.bucket_label;
+    change.draft.object = name.object;
+    change.draft.digest = digest(name);
+    change.draft.modified_ns = from.io.reactor->clock().wall_ns();
+    CO_TRY(const Committed committed, co_await commit_on_home(from, change));
+    co_return committed.version;
+}
+
+// -------------------------------------------------------------------------------------------------
+// What was replaced
+
+void StoreImpl::start_reclaim(const Place& place) {
+    Result<io::Gate::Pass> pass = background_.enter();
+    // Stopping: the sweep of the next start finds the files.
+    if (pass) io::start_detached(reclaim(std::move(*pass), place));
+}
+
+// Removes the files of a record that was replaced. Who reads them has them open and keeps them.
+io::Task<void> StoreImpl::reclaim(io::Gate::Pass, Place place) {
+    // What replaced it must be durable first: a power cut must not bring back a record without its
+    // files. If anything fails here, the sweep of the next start does it.
+    if (!co_await records_->sync()) co_return;
+    const Result<ReadRecord> record = co_await home().reader.read_record(place);
+    if (!record) co_return;
+    const Result<Attributes> attributes = Reader::attributes_of(*record);
+    if (!attributes) co_return;
+    names_->forget_content(record->header.head.content_bytes);
+    std::vector<FileId> files;
+    for (const Extent& extent : attributes->extents) files.push_back(extent.file);
+    if (attributes->stored_attachment) files.push_back(attributes->stored_attachment->file);
+    std::ranges::sort(files);
+    const auto repeated = std::ranges::unique(files);
+    files.erase(repeated.begin(), repeated.end());
+    for (const FileId& id : files) co_await remove_file(id);
+}
+
+io::Task<void> StoreImpl::remove_file(FileId id) {
+    for (const auto& core : cores_) {
+        co_await io::on_core(*home().io.reactor, *core->io.reactor, [&core, &id] {
+            return [](Core& at, FileId dropped) -> io::Task<void> {
+                at.files.drop(dropped);
+                co_return;
+            }(*core, id);
+        });
+    }
+    (void)co_await home().io.disk->remove(object_file_path(id));
+    space_->forget();
+}
+
+void StoreImpl::forget_bucket(BucketId bucket) {
+    for (const auto& core : cores_) {
+        if (!core->io.reactor->is_current_thread()) continue;
+        Result<io::Gate::Pass> pass = core->gate.enter();
+        // Stopping: the next start does not load the names of a dead bucket.
+        if (pass) io::start_detached(forget_on_home(*this, *core, bucket, std::move(*pass)));
+        return;
+    }
+    ASSERT(false && "forget_bucket() is called on one of the store's cores");
+}
+
+io::Task<void> StoreImpl::forget_on_home(StoreImpl& store, Core& from, BucketId bucket,
+                                         io::Gate::Pass) {
+    co_await io::on_core(*from.io.reactor, *store.home().io.reactor, [&store, bucket] {
+        return [](StoreImpl& self, BucketId dropped) -> io::Task<void> {
+            Result<io::Gate::Pass> pass = self.background_.enter();
+            if (pass) io::start_detached(self.drop_names(std::move(*pass), dropped));
+            co_return;
+        }(store, bucket);
+    });
+}
+
+io::Task<void> StoreImpl::drop_names(io::Gate::Pass, BucketId bucket) {
+    const Result<std::vector<Place>> in_files = co_await names_->drop_bucket(bucket);
+    if (!in_files) {
+        log_.warning(
+            "a destroyed bucket's names stay until the next start",
+            {{"bucket", bucket.value}, {"reason", std::string_view(in_files.error().context)}});
+        co_return;
+    }
+    for (const Place& place : *in_files) start_reclaim(place);
+}
+
+}  // namespace penstock::node

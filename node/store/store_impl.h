@@ -1,0 +1,176 @@
+// StoreImpl: the store on one mountpath. Its parts, and how a call goes through them:
+//
+//     get      locator -> reader                                   (on the caller's core)
+//     put      content -> bytes or an object file (caller's core)
+//              -> RecordLog::prepare -> Names::apply               (home core)
+//     list     Names::settle (home core) -> catalogue              (on the pool)
+//
+// store.cc has opening, stopping and reading, store_put.cc how content comes in, store_change.cc
+// what happens on the home core.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <memory>
+#include <vector>
+
+#include "io/cores.h"
+#include "io/turns.h"
+#include "io/wait.h"
+#include "node/store/content_hash.h"
+#include "node/store/file_cache.h"
+#include "node/store/locator.h"
+#include "node/store/log.h"
+#include "node/store/mountpath.h"
+#include "node/store/names.h"
+#include "node/store/object_file.h"
+#include "node/store/reader.h"
+#include "node/store/recovery.h"
+#include "node/store/space.h"
+#include "node/store/store.h"
+
+namespace penstock::node {
+
+class StoreImpl final : public Store {
+public:
+    StoreImpl(std::vector<StoreCore> cores, StoreOptions options, const Log& log);
+    ~StoreImpl() override;
+
+    io::Task<Status> start();
+    io::Task<void> stop() override;
+
+    io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectName name, io::Body body,
+                                           PutOptions options) override;
+    io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name, ReadRange range) override;
+    io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) override;
+    io::Task<Result<std::vector<std::byte>>> attachment(uint32_t core, ObjectName name,
+                                                        Version version) override;
+    io::Task<Result<Version>> remove(uint32_t core, ObjectName name, Condition condition,
+                                     Durability durability) override;
+    io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectName name,
+                                                  CustomMetadata custom, bool replaces,
+                                                  Durability durability) override;
+    io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket, ListOptions options) override;
+    void forget_bucket(BucketId bucket) override;
+    StoreUsage usage() const override;
+
+private:
+    // What each core has of its own.
+    struct Core {
+        Core(const StoreCore& core, const Log& log)
+            : io(core),
+              gate(*io.reactor),
+              files(*io.disk, open_files_max),
+              reader(io, files, gate, log),
+              directory(*io.disk, objects_directory) {}
+
+        StoreCore io;
+        io::Gate gate;  // calls that are under way
+        FileCache files;
+        Reader reader;
+        DirectorySync directory;
+        uint64_t files_made = 0;
+    };
+
+    // A change to one object, on its way through the home core. Its caller keeps it.
+    struct Change {
+        RecordDraft draft;
+        Condition condition;
+        Durability durability = Durability::group;
+        bool is_removal = false;
+        bool counts_versions = true;
+        bool keeps_display = false;  // display version and files stay: only attributes change
+        ObjectName name;
+    };
+    struct Committed {
+        Version version;
+        uint64_t display_version = 0;
+    };
+    // Changes to one name that are logged but not published yet.
+    struct InFlight {
+        uint32_t count = 0;
+        uint64_t display_version = 0;  // of the newest
+        bool is_removal = false;       // the newest is
+        Lsn published = 0;             // the newest that was
+    };
+
+    // Content that has been taken in whole.
+    struct Content {
+        io::Chunk bytes;  // if it is small
+        Attributes attributes;
+        std::unique_ptr<ObjectFileWriter> file;  // if it is large
+        uint64_t size_bytes = 0;
+        ContentChecksum checksum;
+    };
+    class Intake;
+
+    Core& core(uint32_t number) { return *cores_[number]; }
+    Core& home() { return *cores_[0]; }
+    Digest128 digest(const ObjectName& name) const {
+        return digest_of(name.bucket, name.object, identity_.key);
+    }
+
+    // Opening.
+    io::Task<Status> take_lock();
+    io::Task<Status> open_index();
+    io::Task<Status> recover(Recovered& recovered);
+    io::Task<Status> start_log(Recovered recovered);
+    void make_names(std::unique_ptr<Catalogue> catalogue);
+    void on_moved(const RecordHeader& header, const Place& from, const Place& to);
+    io::Task<void> trim_segment(Lsn end);
+    io::Task<void> settle_in(io::Gate::Pass pass);
+    io::Task<Status> sweep();
+
+    // Reading.
+    template <typename T, typename F>
+    io::Task<Result<T>> read_current(Core& core, ObjectName name, F read);
+    io::Task<Status> fill_attributes(Core& core, BucketId bucket, ListPage& page,
+                                     std::vector<Place> places);
+
+    // Putting.
+    io::Task<Result<Content>> take_content(Core& core, io::Body body, PutOptions& options);
+    io::Task<Result<ObjectAttributes>> commit_content(Core& core, ObjectName name, Content& content,
+                                                      PutOptions& options);
+    io::Task<Result<ObjectAttributes>> commit_custom(Core& from, ObjectName name,
+                                                     const ReadRecord& record,
+                                                     const CustomMetadata& custom, bool replaces,
+                                                     Durability durability);
+    io::Task<void> drop_file(Core& core, FileId id);
+
+    // On the home core.
+    io::Task<Result<Committed>> commit_on_home(Core& from, Change& change);
+    io::Task<Result<Committed>> commit(Change& change);
+    io::Task<Status> check_condition(const Change& change);
+    void leave_in_flight(const Digest128& digest);
+    void start_reclaim(const Place& place);
+    io::Task<void> reclaim(io::Gate::Pass pass, Place place);
+    io::Task<void> remove_file(FileId id);
+    io::Task<void> drop_names(io::Gate::Pass pass, BucketId bucket);
+    static io::Task<void> forget_on_home(StoreImpl& store, Core& from, BucketId bucket,
+                                         io::Gate::Pass pass);
+
+    static constexpr size_t open_files_max = 1024;  // on each core
+
+    StoreOptions options_;
+    Log log_;
+    std::vector<std::unique_ptr<Core>> cores_;
+    io::Gate background_;
+    io::Cancel cancel_;
+
+    std::unique_ptr<io::BlockingFile> lock_;
+    MountpathIdentity identity_;
+    io::Turns turns_;
+    std::unique_ptr<Locator> locator_;
+    Lsn catalogue_position_ = 0;  // when it was opened
+    std::unique_ptr<Names> names_;
+    std::unique_ptr<Space> space_;
+    std::unique_ptr<RecordLog> records_;
+    bool is_log_started_ = false;
+    bool is_stopped_ = false;
+
+    boost::unordered_flat_map<Digest128, InFlight, DigestHash> in_flight_;
+    io::Event change_done_;  // pulsed when a change left in_flight_
+    uint64_t file_epoch_ = 0;
+    uint64_t corruptions_at_start_ = 0;
+};
+
+}  // namespace penstock::node

@@ -1,0 +1,319 @@
+// Power cuts: every state that the model of the disk allows, at every call of every flow, must be
+// one that the client was promised. The number of states is bounded for CI; PENSTOCK_DEEP=1 lifts
+// it a hundredfold.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "node/store/segment.h"
+#include "tests/node/store/store_harness.h"
+
+namespace penstock::node {
+namespace {
+
+using Value = std::optional<std::string>;  // nullopt: no such object
+
+uint64_t states_max() {
+    return std::getenv("PENSTOCK_DEEP") != nullptr ? 2'000'000 : 20'000;
+}
+
+// What a client may see after a power cut.
+struct Oracle {
+    std::map<std::string, Value> acknowledged;
+    std::map<std::string, std::set<Value>> possible;  // besides: under way, or not made durable
+
+    bool allows(const std::string& name, const Value& value) const {
+        const auto known = acknowledged.find(name);
+        if (known == acknowledged.end() ? !value : value == known->second) return true;
+        const auto more = possible.find(name);
+        return more != possible.end() && more->second.contains(value);
+    }
+};
+
+// One change, as the flow makes it and the oracle expects it.
+struct Step {
+    enum class Kind : uint8_t { put, remove, custom } kind = Kind::put;
+    std::string name;
+    std::string content;
+    Durability durability = Durability::group;
+    size_t custom_bytes = 0;
+    size_t attachment_bytes = 0;
+};
+
+class FixedObserver final : public ContentObserver {
+public:
+    explicit FixedObserver(size_t bytes) : bytes_(bytes) {}
+    void observe(Bytes) override {}
+    std::vector<std::byte> finish() override { return std::vector<std::byte>(bytes_); }
+
+private:
+    size_t bytes_;
+};
+
+std::vector<std::vector<Step>> flow() {
+    using Kind = Step::Kind;
+    const std::string long_name(700, 'n');
+    // Steps in one line are made at the same time.
+    return {
+        {{Kind::put, "a", content_of(1, 3000)}},
+        {{Kind::put, "a", content_of(2, 5000)}},
+        {{Kind::put, "b", content_of(3, 700)},
+         {Kind::put, "c", content_of(4, 2000)},
+         {Kind::put, "d", ""}},
+        {{Kind::put, long_name, content_of(5, 900)}, {Kind::put, "e", content_of(6, 900)}},
+        {{Kind::put, "large", content_of(7, 30'000)}},
+        {{Kind::put, "large", content_of(8, 90'000), Durability::group, 0, 5000}},
+        {{Kind::custom, "large", "", Durability::group, 20}},
+        {{Kind::custom, "a", "", Durability::group, 900}},
+        {{Kind::remove, "b"}, {Kind::put, "f", content_of(9, 6000)}},
+        {{Kind::put, "none", content_of(10, 4000), Durability::none}},
+        {{Kind::put, "e", content_of(11, 3000)},
+         {Kind::put, "none", content_of(12, 100), Durability::none}},
+        {{Kind::put, "shard", content_of(13, 7000), Durability::group, 0, 600}},
+        {{Kind::put, "large", "small again"}},
+        {{Kind::remove, "large"}, {Kind::remove, "c"}, {Kind::put, "g", content_of(14, 8000)}},
+        {{Kind::put, "h", content_of(15, 8000)},
+         {Kind::put, "i", content_of(16, 8000)},
+         {Kind::put, "j", content_of(17, 8000)},
+         {Kind::put, "k", content_of(18, 8000)}},
+        {{Kind::put, "l", content_of(19, 8000)}, {Kind::put, "m", content_of(20, 8000)}},
+    };
+}
+
+class CrashTest : public ::testing::Test {
+protected:
+    struct State {
+        io::MemoryStorage storage;
+        Oracle oracle;
+    };
+
+    static void configure(StoreHarness& harness) {
+        harness.options().segment_bytes = 64 << 10;
+        harness.options().small_object_bytes_max = 8 << 10;
+        harness.options().reserve_bytes = 4096;
+    }
+
+    io::Task<void> make(StoreHarness& harness, const Step& step, Oracle& oracle, size_t& done) {
+        const ObjectName name = StoreHarness::name(step.name);
+        bool is_done = false;
+        if (step.kind == Step::Kind::put) {
+            PutOptions options;
+            options.durability = step.durability;
+            if (step.attachment_bytes > 0) {
+                options.observer = std::make_unique<FixedObserver>(step.attachment_bytes);
+            }
+            is_done = (co_await harness.store().put(0, name, harness.body(step.content),
+                                                    std::move(options)))
+                          .has_value();
+        } else if (step.kind == Step::Kind::remove) {
+            is_done = (co_await harness.store().remove(0, name, {}, step.durability)).has_value();
+        } else {
+            is_done =
+                (co_await harness.store().set_custom(
+                     0, name, {{"k", std::string(step.custom_bytes, 'v')}}, true, step.durability))
+                    .has_value();
+        }
+        if (is_done) acknowledge(step, oracle);
+        ++done;
+    }
+
+    static Value value_of(const Step& step) {
+        return step.kind == Step::Kind::remove ? Value() : Value(step.content);
+    }
+    static void begin(const Step& step, Oracle& oracle) {
+        if (step.kind == Step::Kind::custom) return;  // the content stays
+        oracle.possible[step.name].insert(value_of(step));
+    }
+    static void acknowledge(const Step& step, Oracle& oracle) {
+        if (step.kind == Step::Kind::custom) return;
+        if (step.durability == Durability::none) return;  // may be lost: stays possible
+        oracle.acknowledged[step.name] = value_of(step);
+        oracle.possible.erase(step.name);
+    }
+
+    // Runs the flow; before each changing call on the disk `on_call` may look at it.
+    void run_flow(StoreHarness& harness, Oracle& oracle, const std::function<void()>& after_line) {
+        for (const std::vector<Step>& line : flow()) {
+            size_t done = 0;
+            for (const Step& step : line) begin(step, oracle);
+            for (const Step& step : line) io::start_detached(make(harness, step, oracle, done));
+            while (done < line.size()) loop_.reactor->turn(1'000'000);
+            after_line();
+        }
+    }
+
+    std::string check_names(StoreHarness& harness, const Oracle& oracle) {
+        std::set<std::string> names;
+        for (const auto& [name, value] : oracle.acknowledged) names.insert(name);
+        for (const auto& [name, values] : oracle.possible) names.insert(name);
+        for (const std::string& name : names) {
+            const auto got = harness.get(name);
+            if (!got && got.error().code != Errc::not_found) {
+                return name.substr(0, 10) + ": " + got.error().context;
+            }
+            if (!oracle.allows(name, got ? Value(*got) : Value())) {
+                return name.substr(0, 10) + (got ? ": wrong content" : ": lost");
+            }
+            if (got) {
+                const auto listed = harness.list({.prefix = name, .limit = 1});
+                if (!listed || listed->empty()) return name.substr(0, 10) + ": not listed";
+            }
+        }
+        return "";
+    }
+
+    // What is wrong with a state; "" if nothing is.
+    std::string check(const io::MemoryStorage& storage, const Oracle& oracle, bool goes_on) {
+        io::MemoryStorage copy = storage.clone();
+        StoreHarness harness(loop_, copy);
+        configure(harness);
+        const Status opened = harness.open();
+        if (!opened) return "cannot be opened: " + opened.error().context;
+        std::string wrong = check_names(harness, oracle);
+        if (!wrong.empty() || !goes_on) return wrong;
+
+        // The store works on, and recovers from its own recovery.
+        Oracle more = oracle;
+        const std::string content = content_of(99, 2000);
+        if (!harness.put("afterwards", content)) return "a put after recovery fails";
+        more.acknowledged["afterwards"] = content;
+        Random random(random_.next());
+        const io::MemoryStorage again = copy.crash(random);
+        harness.stop();
+        wrong = check(again, more, false);
+        return wrong.empty() ? "" : "second recovery: " + wrong;
+    }
+
+    // A power cut in the middle of recovery, then another recovery.
+    std::string check_cut_recovery(const io::MemoryStorage& storage, const Oracle& oracle) {
+        io::MemoryStorage copy = storage.clone();
+        copy.power_off_at(random_.below(12));
+        {
+            StoreHarness harness(loop_, copy);
+            configure(harness);
+            (void)harness.open();
+        }
+        copy.power_off();
+        Random random(random_.next());
+        const std::string wrong = check(copy.crash(random), oracle, false);
+        return wrong.empty() ? "" : "after a cut in recovery: " + wrong;
+    }
+
+    static std::string check_archives(const io::MemoryStorage& storage) {
+        const std::string directory =
+            ::testing::TempDir() + "/log-crash-" + std::to_string(getpid());
+        std::filesystem::remove_all(directory);
+        std::filesystem::create_directories(directory);
+        if (!storage.write_to(directory)) return "cannot be written out";
+        std::string wrong;
+        for (const char* tool : {"tar", "bsdtar"}) {
+            const std::string command = std::string("for f in ") + directory + "/log/*.tar; do " +
+                                        tool + " tf $f >/dev/null 2>" + directory +
+                                        "/err || exit 1; done";
+            const int status = std::system(command.c_str());
+            if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+            std::ifstream errors(directory + "/err");
+            wrong = tool + (": " + std::string(std::istreambuf_iterator<char>(errors), {}));
+        }
+        std::filesystem::remove_all(directory);
+        return wrong;
+    }
+
+    TestLoop loop_;
+    Random random_{20261126};
+};
+
+TEST_F(CrashTest, NoPowerCutLosesTearsOrRevivesWhatWasAcknowledged) {
+    // Once to count the calls, then with so many states at each.
+    uint64_t calls = 0;
+    {
+        io::MemoryStorage storage;
+        StoreHarness harness(loop_, storage);
+        configure(harness);
+        Oracle oracle;
+        ASSERT_TRUE(harness.open());
+        run_flow(harness, oracle, [] {});
+        calls = storage.call_count();
+    }
+    const uint64_t states_at_each = states_max() / calls + 1;
+    constexpr uint64_t archive_samples = 120;
+    const uint64_t archive_every = states_max() / archive_samples;
+
+    io::MemoryStorage storage;
+    std::vector<State> states;
+    Oracle oracle;
+    storage.on_call([&](const io::DiskCall&) { states.push_back({storage.clone(), oracle}); });
+    StoreHarness harness(loop_, storage);
+    configure(harness);
+    ASSERT_TRUE(harness.open());
+    uint64_t visited = 0;
+    uint64_t archives = 0;
+    const auto explore = [&] {
+        for (const State& state : std::exchange(states, {})) {
+            if (HasFailure()) return;
+            state.storage.for_each_crash(
+                states_at_each, random_, {}, [&](const io::MemoryStorage& left) {
+                    if (HasFailure()) return;
+                    ++visited;
+                    EXPECT_EQ(check(left, state.oracle, visited % 8 == 0), "") << visited;
+                    if (visited % 16 == 0) {
+                        EXPECT_EQ(check_cut_recovery(left, state.oracle), "") << visited;
+                    }
+                    if (visited % archive_every == 0) {
+                        ++archives;
+                        EXPECT_EQ(check_archives(left), "") << visited;
+                    }
+                });
+        }
+    };
+    run_flow(harness, oracle, explore);
+    harness.stop();
+    explore();
+    storage.on_call(nullptr);
+    RecordProperty("states", static_cast<int>(visited));
+    printf("%lu states at %lu calls, %lu archives listed\n", static_cast<unsigned long>(visited),
+           static_cast<unsigned long>(calls), static_cast<unsigned long>(archives));
+    EXPECT_GT(visited, states_max() / 3);
+}
+
+// The control: with one sync left out somewhere, these checks find it.
+TEST_F(CrashTest, ASkippedSyncIsCaught) {
+    for (const char* path : {"log/", "objects/", "objects"}) {
+        const bool is_directory = std::string(path) == "objects";
+        uint64_t caught = 0;
+        for (uint64_t at = 0; at < 6 && caught == 0; ++at) {
+            io::MemoryStorage storage;
+            io::FaultPlan faults;
+            StoreHarness harness(loop_, storage, &faults);
+            configure(harness);
+            ASSERT_TRUE(harness.open());
+            ASSERT_TRUE(harness.put("first", "x"));
+            faults.reset();
+            io::Fault lost;
+            lost.effect = io::FaultEffect::is_lost;
+            lost.kind = is_directory ? io::DiskCallKind::sync_directory : io::DiskCallKind::sync;
+            lost.path_part = path;
+            lost.at = at;
+            lost.is_sticky = true;
+            faults.add(lost);
+            Oracle oracle;
+            oracle.acknowledged["first"] = "x";
+            for (const char* name : {"p", "q"}) {
+                const std::string content = content_of(at, 20'000);
+                if (harness.put(name, content)) oracle.acknowledged[name] = content;
+            }
+            storage.for_each_crash(200, random_, {}, [&](const io::MemoryStorage& left) {
+                caught += check(left, oracle, false).empty() ? 0 : 1;
+            });
+        }
+        EXPECT_GT(caught, 0U) << path;
+    }
+}
+
+}  // namespace
+}  // namespace penstock::node

@@ -1,0 +1,247 @@
+// Every call on the disk fails in turn, in every way: nothing is acknowledged that is not kept, and
+// the next operation is fine.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/node/store/store_harness.h"
+
+namespace penstock::node {
+namespace {
+
+enum class CatalogueKind : uint8_t { memory, level };
+
+class FaultTest : public ::testing::TestWithParam<CatalogueKind> {
+protected:
+    using Operation = std::function<Status(StoreHarness&)>;
+
+    void configure(StoreHarness& harness) const {
+        harness.options().segment_bytes = 64 << 10;
+        harness.options().small_object_bytes_max = 8 << 10;
+        harness.options().reserve_bytes = 4096;
+        if (GetParam() == CatalogueKind::level) harness.options().catalogue_cache_bytes = 1 << 20;
+    }
+
+    static std::vector<io::Fault> faults() {
+        using io::FaultEffect;
+        return {{.effect = FaultEffect::fails, .error_number = EIO},
+                {.effect = FaultEffect::fails, .error_number = ENOSPC},
+                {.effect = FaultEffect::fails, .error_number = EINTR},
+                {.effect = FaultEffect::fails, .error_number = EMFILE},
+                {.effect = FaultEffect::is_short, .error_number = EIO},
+                {.effect = FaultEffect::fails_afterward, .error_number = EIO}};
+    }
+
+    // `operation` on a store that holds `before`, each call failing in turn; afterwards, and after
+    // a power cut, `allowed` are the only contents of "a", the first of them if it succeeded.
+    void each_call_fails(const Operation& operation,
+                         const std::vector<std::optional<std::string>>& allowed) {
+        for (const io::Fault& kind : faults()) {
+            for (uint64_t at = 0;; ++at) {
+                ASSERT_LT(at, 2000U) << "the operation has no end";
+                SCOPED_TRACE(::testing::Message() << "effect " << int(kind.effect) << " errno "
+                                                  << kind.error_number << " at call " << at);
+                io::Fault fault = kind;
+                fault.at = at;
+                if (!one_fails(operation, allowed, fault)) break;
+                if (HasFatalFailure() || HasFailure()) return;
+            }
+        }
+    }
+
+    // Returns whether a call met the fault.
+    bool one_fails(const Operation& operation,
+                   const std::vector<std::optional<std::string>>& allowed, const io::Fault& fault) {
+        io::MemoryStorage storage;
+        io::FaultPlan plan;
+        bool is_met = false;
+        bool is_done = false;
+        {
+            StoreHarness harness(loop_, storage, &plan);
+            configure(harness);
+            EXPECT_TRUE(harness.open());
+            EXPECT_TRUE(harness.put("a", before_));
+            EXPECT_TRUE(harness.put("other", "kept"));
+            plan.reset();
+            plan.add(fault);
+            is_done = operation(harness).has_value();
+            check(harness, allowed, is_done, "at once");
+            const bool was_met = plan.met_count() > 0;
+            const auto next = harness.put("next", "fine");
+            if (!next && was_met) ADD_FAILURE() << "next: " << next.error().context;
+            if (next) EXPECT_EQ(get_at_last(harness, "next"), "fine");
+            const auto listed = harness.list();
+            if (!listed && plan.met_count() == 0) ADD_FAILURE() << listed.error().context;
+            is_met = plan.met_count() > 0;
+            EXPECT_EQ(plan.repeated_sync_count(), 0U);
+            for (int cut = 0; cut < 3; ++cut) {
+                Random random(random_.next());
+                io::MemoryStorage left = storage.crash(random);
+                StoreHarness after(loop_, left);
+                configure(after);
+                const Status opened = after.open();
+                EXPECT_TRUE(opened) << opened.error().context;
+                if (!opened) continue;
+                check(after, allowed, is_done, "after a power cut");
+                if (next) EXPECT_EQ(get_at_last(after, "next"), "fine");
+            }
+        }
+        // And after an orderly stop, which may have met the fault itself.
+        StoreHarness again(loop_, storage);
+        configure(again);
+        const Status opened = again.open();
+        EXPECT_TRUE(opened) << opened.error().context;
+        if (opened) check(again, allowed, is_done, "after a restart");
+        return is_met || plan.met_count() > 0;
+    }
+
+    // A read may meet the fault itself: once.
+    static std::string get_at_last(StoreHarness& harness, std::string_view name) {
+        auto got = harness.get(name);
+        if (!got) got = harness.get(name);
+        return got ? *got : got.error().context;
+    }
+
+    static void check(StoreHarness& harness, const std::vector<std::optional<std::string>>& allowed,
+                      bool is_done, const char* when) {
+        EXPECT_EQ(get_at_last(harness, "other"), "kept") << when;
+        auto got = harness.get("a");
+        if (!got && got.error().code != Errc::not_found) got = harness.get("a");
+        if (!got && got.error().code != Errc::not_found) {
+            ADD_FAILURE() << when << ": " << got.error().context;
+            return;
+        }
+        const std::optional<std::string> value =
+            got ? std::optional<std::string>(*got) : std::nullopt;
+        if (is_done) {
+            EXPECT_EQ(value.has_value(), allowed[0].has_value()) << when;
+            EXPECT_TRUE(value == allowed[0]) << when;
+        } else {
+            EXPECT_TRUE(std::ranges::find(allowed, value) != allowed.end()) << when;
+        }
+    }
+
+    template <typename T>
+    static Status status_of(const Result<T>& result) {
+        return result ? Status() : Status(fail(result.error()));
+    }
+
+    TestLoop loop_;
+    Random random_{77};
+    std::string before_ = content_of(1, 3000);
+};
+
+TEST_P(FaultTest, PutOfASmallObject) {
+    const std::string content = content_of(2, 5000);
+    each_call_fails([&](StoreHarness& harness) { return status_of(harness.put("a", content)); },
+                    {content, before_});
+}
+
+TEST_P(FaultTest, PutOfASmallObjectWithAttributes) {
+    const std::string content = content_of(2, 500);
+    each_call_fails(
+        [&](StoreHarness& harness) {
+            PutOptions options;
+            options.custom = {{"key", std::string(700, 'v')}};
+            return status_of(harness.put("a", content, std::move(options)));
+        },
+        {content, before_});
+}
+
+TEST_P(FaultTest, PutOfALargeObject) {
+    const std::string content = content_of(2, 60'000);
+    each_call_fails([&](StoreHarness& harness) { return status_of(harness.put("a", content)); },
+                    {content, before_});
+}
+
+TEST_P(FaultTest, OverwriteOfALargeObject) {
+    before_ = content_of(3, 50'000);
+    const std::string content = content_of(2, 20'000);
+    each_call_fails([&](StoreHarness& harness) { return status_of(harness.put("a", content)); },
+                    {content, before_});
+}
+
+TEST_P(FaultTest, PutThatNeedsANewSegment) {
+    const std::string content = content_of(2, 8000);
+    each_call_fails(
+        [&](StoreHarness& harness) {
+            for (int index = 0; index < 8; ++index) {
+                (void)harness.put("filler" + std::to_string(index), content_of(4, 8000));
+            }
+            return status_of(harness.put("a", content));
+        },
+        {content, before_});
+}
+
+TEST_P(FaultTest, Removal) {
+    each_call_fails([&](StoreHarness& harness) { return harness.remove("a"); },
+                    {std::nullopt, before_});
+}
+
+TEST_P(FaultTest, ChangeOfMetadata) {
+    each_call_fails(
+        [&](StoreHarness& harness) { return status_of(harness.set_custom("a", {{"k", "v"}})); },
+        {before_});
+}
+
+TEST_P(FaultTest, WritingTheCatalogue) {
+    each_call_fails(
+        [&](StoreHarness& harness) -> Status {
+            const auto listed = harness.list();
+            if (listed) EXPECT_EQ(listed->size(), 2U);
+            return status_of(listed);
+        },
+        {before_});
+}
+
+// Recovery after a power cut, each of its calls failing in turn: it says so, and the next start is
+// fine.
+TEST_P(FaultTest, Recovery) {
+    io::MemoryStorage cut;
+    const std::string large = content_of(5, 30'000);
+    {
+        io::MemoryStorage storage;
+        StoreHarness harness(loop_, storage);
+        configure(harness);
+        ASSERT_TRUE(harness.open());
+        ASSERT_TRUE(harness.put("a", before_));
+        ASSERT_TRUE(harness.put("large", large));
+        (void)harness.list();
+        ASSERT_TRUE(harness.put("other", "kept"));
+        cut = storage.crash(random_);
+    }
+    for (const io::Fault& kind : faults()) {
+        for (uint64_t at = 0; at < 2000; ++at) {
+            SCOPED_TRACE(at);
+            io::MemoryStorage storage = cut.clone();
+            io::FaultPlan plan;
+            io::Fault fault = kind;
+            fault.at = at;
+            plan.add(fault);
+            {
+                StoreHarness harness(loop_, storage, &plan);
+                configure(harness);
+                const Status opened = harness.open();
+                if (!opened) EXPECT_GT(plan.met_count(), 0U) << opened.error().context;
+                if (opened) check(harness, {before_}, true, "in spite of the fault");
+            }
+            io::MemoryStorage left = storage.crash(random_);
+            StoreHarness again(loop_, left);
+            configure(again);
+            const Status opened = again.open();
+            ASSERT_TRUE(opened) << opened.error().context;
+            check(again, {before_}, true, "the next start");
+            ASSERT_EQ(get_at_last(again, "large"), large);
+            if (plan.met_count() == 0) break;
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Catalogues, FaultTest,
+                         ::testing::Values(CatalogueKind::memory, CatalogueKind::level),
+                         [](const auto& instance) {
+                             return instance.param == CatalogueKind::memory ? "Memory" : "Level";
+                         });
+
+}  // namespace
+}  // namespace penstock::node
