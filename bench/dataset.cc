@@ -23,6 +23,21 @@ Result<std::vector<std::byte>> read_file(const fs::path& path) {
     return content;
 }
 
+// Appends one member: header, content, padding.
+void append_member(std::vector<std::byte>& shard, const SourceFile& file) {
+    const archive::TarEntry entry{file.member, file.content.size(), 0};
+    const size_t header_at = shard.size();
+    shard.resize(header_at + archive::tar_header_bytes(entry));
+    archive::put_tar_header(MutableBytes(shard).subspan(header_at), entry);
+    shard.insert(shard.end(), file.content.begin(), file.content.end());
+    shard.resize(shard.size() + archive::tar_padding_bytes(file.content.size()));
+}
+
+std::string shard_name(size_t number) {
+    const std::string digits = std::to_string(number);
+    return "stamps-" + std::string(6 - std::min<size_t>(6, digits.size()), '0') + digits + ".tar";
+}
+
 std::string joined(const fs::path& folder, const std::string& name) {
     return folder.empty() ? name : folder.string() + "/" + name;
 }
@@ -68,6 +83,23 @@ Result<Dataset> load_dataset(const std::string& directory) {
     }
     for (auto& [key, sample] : samples) dataset.samples.push_back(std::move(sample));
     return dataset;
+}
+
+void pack_shards(Dataset& dataset, uint64_t shard_bytes) {
+    std::vector<std::byte> content;
+    const auto close_shard = [&] {
+        content.resize(content.size() + archive::tar_end_bytes);
+        dataset.shards.push_back({shard_name(dataset.shards.size()), std::move(content)});
+        content.clear();
+    };
+    for (Sample& sample : dataset.samples) {
+        if (content.size() >= shard_bytes) close_shard();
+        sample.shard = static_cast<uint32_t>(dataset.shards.size());
+        for (const uint32_t position : sample.files) {
+            append_member(content, dataset.files[position]);
+        }
+    }
+    if (!content.empty()) close_shard();
 }
 
 }  // namespace penstock::bench

@@ -46,6 +46,6 @@ std::pair<std::string, std::string> split_stem(std::string_view base_name);
 // Reads all files below `directory` into memory and groups them.
 Result<Dataset> load_dataset(const std::string& directory);
 // Fills dataset.shards: whole samples in order of their keys, a new shard after `shard_bytes`.
-Status pack_shards(Dataset& dataset, uint64_t shard_bytes);
+void pack_shards(Dataset& dataset, uint64_t shard_bytes);
 
 }  // namespace penstock::bench

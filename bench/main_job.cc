@@ -331,13 +331,14 @@ private:
 Status run(const Options& options) {
     std::printf("  reading %s\n", options.source.c_str());
     TRY(Dataset dataset, load_dataset(options.source));
-    TRY_STATUS(pack_shards(dataset, options.shard_bytes));
+    pack_shards(dataset, options.shard_bytes);
     std::printf("  %zu files, %zu samples, %zu shards, %.1f MB\n", dataset.files.size(),
                 dataset.samples.size(), dataset.shards.size(),
                 static_cast<double>(dataset.content_bytes) / 1e6);
-    TRY(std::unique_ptr<io::Kernel> kernel,
-        io::make_uring_kernel({}).or_else([](const Error&) { return io::make_epoll_kernel({}); }));
-    io::Reactor reactor(std::move(kernel), {});
+    Result<std::unique_ptr<io::Kernel>> kernel = io::make_uring_kernel({});
+    if (!kernel) kernel = io::make_epoll_kernel({});
+    if (!kernel) return fail(kernel.error());
+    io::Reactor reactor(std::move(*kernel), {});
     MainJob job(reactor, options, std::move(dataset));
     TRY_STATUS(job.run());
     const std::string text = job.result().dump() + "\n";

@@ -1,5 +1,5 @@
 // Access: the bits of a bucket's access property (contract, section 19.5) that the service asks
-// for. What changes a bucket itself is not asked of it: nobody could open a bucket again that was
+// for. Changing a bucket's properties is not asked of it: nobody could open a bucket again that was
 // made read-only.
 #pragma once
 
@@ -13,5 +13,6 @@ constexpr uint64_t put = 4;
 constexpr uint64_t delete_object = 16;
 constexpr uint64_t update_object = 128;
 constexpr uint64_t list_objects = 512;
+constexpr uint64_t destroy_bucket = 32768;
 
 }  // namespace penstock::node::access

@@ -146,6 +146,7 @@ io::Task<Status> Service::create_bucket(uint32_t core, BucketName name,
 }
 
 io::Task<Status> Service::destroy_bucket(uint32_t core, BucketName name) {
+    CO_TRY_STATUS(allow_bucket(core, name, access::destroy_bucket));
     CO_TRY(const Committed committed,
            co_await metadata_.submit(core, DestroyBucket{std::move(name)}));
     store_.forget_bucket(committed.bucket);

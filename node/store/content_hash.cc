@@ -18,12 +18,21 @@ void put_big_endian(ContentChecksum& checksum, T value) {
 
 ContentHash::ContentHash(ChecksumType type) : type_(type) {
     switch (type) {
-        case ChecksumType::xxhash: xxhash_.emplace(); break;
-        case ChecksumType::md5: digest_.emplace(DigestStream::Kind::md5); break;
-        case ChecksumType::sha256: digest_.emplace(DigestStream::Kind::sha256); break;
-        case ChecksumType::sha512: digest_.emplace(DigestStream::Kind::sha512); break;
+        case ChecksumType::xxhash:
+            xxhash_.emplace();
+            break;
+        case ChecksumType::md5:
+            digest_.emplace(DigestStream::Kind::md5);
+            break;
+        case ChecksumType::sha256:
+            digest_.emplace(DigestStream::Kind::sha256);
+            break;
+        case ChecksumType::sha512:
+            digest_.emplace(DigestStream::Kind::sha512);
+            break;
         case ChecksumType::none:
-        case ChecksumType::crc32c: break;
+        case ChecksumType::crc32c:
+            break;
     }
 }
 

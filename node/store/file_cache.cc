@@ -24,8 +24,13 @@ io::Task<Result<std::shared_ptr<OpenFile>>> FileCache::open_object(FileId id) {
 
 io::Task<Result<std::shared_ptr<OpenFile>>> FileCache::open(FileId key, std::string path) {
     if (std::shared_ptr<OpenFile> opened = find(key)) co_return opened;
-    CO_TRY(std::unique_ptr<io::File> file,
-           co_await disk_.open(std::move(path), io::OpenMode::read));
+    Result<std::unique_ptr<io::File>> result = co_await disk_.open(path, io::OpenMode::read);
+    if (!result && result.error().code == Errc::unavailable && !files_.empty()) {
+        // No descriptors left: those kept for later are given back.
+        files_.clear();
+        result = co_await disk_.open(path, io::OpenMode::read);
+    }
+    CO_TRY(std::unique_ptr<io::File> file, std::move(result));
     // Somebody else may have opened it meanwhile: marks must not be split over two.
     if (std::shared_ptr<OpenFile> opened = find(key)) co_return opened;
     make_room();

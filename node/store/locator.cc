@@ -2,7 +2,8 @@
 //
 // - A digest's first bits choose the segment, by a directory whose size is a power of two. A
 //   segment that is full at its largest is split by the next bit; until then it grows by steps of
-//   32 KiB. So growing copies at most a quarter of a MiB at once, and memory never doubles.
+//   an eighth or less. So growing copies at most a quarter of a MiB at once, and memory never
+//   doubles.
 // - In a segment entries lie in the order of the digest's high half (Amble and Knuth 1974, "Ordered
 //   hash tables"). An entry's home is a monotone function of that half, it lies at its home or
 //   behind it, and there is no empty slot between the two. So a look-up, found or not, ends
@@ -15,11 +16,13 @@
 //   before it was replaced, which was while that reader looked.
 //
 // Ways that lost: one table with buckets needs twice the memory while it grows, or a frontier that
-// readers must follow; segments that only double stand half empty (35 to 71 bytes an object instead
-// of 37 to 44); a lock for each bucket costs a word for each.
+// readers must follow; segments that only double stand half empty (up to 71 bytes an object);
+// segments in one piece left a third of the memory in gaps between pieces of other sizes; a lock
+// for each bucket costs a word for each.
 #include "node/store/locator.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -38,21 +41,22 @@ struct Slot {
 };
 static_assert(sizeof(Slot) == 32);
 
-constexpr uint32_t unit_slots = SlotArena::unit_bytes / sizeof(Slot);
-constexpr uint32_t segment_units_max = 8;
-constexpr uint32_t split_units = 5;  // half of a full segment at the highest load takes 4 units
+constexpr uint32_t page_slots = SlotArena::page_bytes / sizeof(Slot);
+constexpr uint32_t segment_pages_max = 16;
+constexpr uint32_t pages_max = 32;   // where digests lie much less evenly than they ever do
+constexpr uint32_t split_pages = 9;  // half of a full segment at the highest load takes 8
 // Slots behind the last home: how far an entry is pushed from its home beyond them is past one in
 // 10^7 segments (the queue of M/D/1 at this load); then the segment grows early.
 constexpr uint32_t overflow_slots = 64;
 // A directory of 2^24 segments holds 10^11 objects: deeper means that digests are not digests.
 constexpr uint32_t depth_max = 24;
 
-constexpr uint32_t home_slots_of(uint32_t units) {
-    return units * unit_slots - overflow_slots;
+constexpr uint32_t home_slots_of(uint32_t pages) {
+    return pages * page_slots - overflow_slots;
 }
 // The highest load: 7/8.
-constexpr uint32_t count_max_of(uint32_t units) {
-    return home_slots_of(units) / 8 * 7;
+constexpr uint32_t count_max_of(uint32_t pages) {
+    return home_slots_of(pages) / 8 * 7;
 }
 
 uint64_t where_word(const Place& place) {
@@ -68,41 +72,46 @@ Place place_from_words(uint64_t where, uint64_t extent) {
 
 }  // namespace
 
-// One cache line, then a table of its own.
+// A table in pages: its own line and the page's address stay in a core's cache, the slots do not.
 class alignas(64) Locator::Segment {
 public:
-    Segment(MutableBytes piece, uint32_t depth)
-        : slots_(reinterpret_cast<Slot*>(piece.data())),
-          slot_count_(static_cast<uint32_t>(piece.size() / sizeof(Slot))),
+    Segment(SlotArena& arena, uint32_t pages, uint32_t depth)
+        : slot_count_(pages * page_slots),
           home_slots_(slot_count_ - overflow_slots),
           depth_(depth) {
-        std::uninitialized_value_construct_n(slots_, slot_count_);
+        ASSERT(pages <= pages_max);
+        for (uint32_t page = 0; page < pages; ++page) {
+            pages_[page] = reinterpret_cast<Slot*>(arena.allocate());
+            std::uninitialized_value_construct_n(pages_[page], page_slots);
+        }
+    }
+    void release_pages(SlotArena& arena) {
+        for (uint32_t page = 0; page < page_count(); ++page) {
+            arena.release(reinterpret_cast<std::byte*>(pages_[page]));
+        }
     }
 
-    MutableBytes piece() const {
-        return {reinterpret_cast<std::byte*>(slots_), slot_count_ * sizeof(Slot)};
-    }
     uint32_t depth() const { return depth_; }
     uint32_t count() const { return count_; }
-    uint32_t units() const { return slot_count_ / unit_slots; }
+    uint32_t page_count() const { return slot_count_ / page_slots; }
 
     // Readers.
     std::optional<Place> find(const Digest128& digest) const;
-    void prefetch(uint64_t high) const { __builtin_prefetch(&slots_[home_of(high)]); }
+    void prefetch(uint64_t high) const { __builtin_prefetch(&slot(home_of(high))); }
 
     // The writer. False: no room, grow first.
     bool publish(const Digest128& digest, const Place& place);
     bool remove(const Digest128& digest);
     // Puts behind everything else; only into a segment that no reader sees yet. False: no room.
-    bool append(const Slot& slot);
+    bool append(const Slot& other);
     template <typename F>
     void for_each_slot(F visit) const {
         for (uint32_t index = 0; index < slot_count_; ++index) {
-            if (!is_empty(index)) visit(slots_[index]);
+            if (!is_empty(index)) visit(slot(index));
         }
     }
-    bool is_over_half(const Slot& slot) const {
-        return (~slot.inverse.load_own() << depth_) >> 63 != 0;
+    bool is_over_half(const Slot& other) const {
+        return (~other.inverse.load_own() << depth_) >> 63 != 0;
     }
 
 private:
@@ -111,7 +120,11 @@ private:
     uint32_t home_of(uint64_t high) const {
         return static_cast<uint32_t>(((high << depth_) >> 32) * home_slots_ >> 32);
     }
-    bool is_empty(uint32_t index) const { return slots_[index].where.load_own() == 0; }
+    const Slot& slot(uint32_t index) const {
+        return pages_[index / page_slots][index % page_slots];
+    }
+    Slot& slot(uint32_t index) { return pages_[index / page_slots][index % page_slots]; }
+    bool is_empty(uint32_t index) const { return slot(index).where.load_own() == 0; }
     // The first slot, from the digest's home on, that is empty or holds no smaller digest.
     uint32_t first_not_below(uint64_t inverse) const;
     std::optional<uint32_t> index_of(const Digest128& digest) const;
@@ -119,31 +132,29 @@ private:
     void fill(uint32_t index, uint64_t inverse, uint64_t low, const Place& place);
 
     io::SequenceLock lock_;
-    Slot* slots_;
     uint32_t slot_count_;
     uint32_t home_slots_;
     uint32_t depth_;
     uint32_t count_ = 0;      // the writer's
     uint32_t append_at_ = 0;  // the writer's, while it fills a new segment
+    std::array<Slot*, pages_max> pages_{};
 };
 
 std::optional<Place> Locator::Segment::find(const Digest128& digest) const {
     const uint64_t inverse = ~digest.high;
-    const Slot* const first = &slots_[home_of(digest.high)];
-    const Slot* const end = slots_ + slot_count_;
-    // One look-up in three goes on into the next line but one.
-    __builtin_prefetch(first + 4);
+    const uint32_t first = home_of(digest.high);
     while (true) {
         const uint64_t ticket = lock_.begin_read();
         std::optional<Place> place;
-        for (const Slot* slot = first; slot != end; ++slot) {
-            const uint64_t other = slot->inverse.load();
+        for (uint32_t index = first; index < slot_count_; ++index) {
+            const Slot& at = slot(index);
+            const uint64_t other = at.inverse.load();
             if (other > inverse) continue;
             if (other < inverse) break;
-            const uint64_t where = slot->where.load();
+            const uint64_t where = at.where.load();
             if (where == 0) break;
-            if (slot->low.load() != digest.low) continue;
-            place = place_from_words(where, slot->extent.load());
+            if (at.low.load() != digest.low) continue;
+            place = place_from_words(where, at.extent.load());
             break;
         }
         if (lock_.is_unchanged(ticket)) return place;
@@ -152,32 +163,32 @@ std::optional<Place> Locator::Segment::find(const Digest128& digest) const {
 
 uint32_t Locator::Segment::first_not_below(uint64_t inverse) const {
     uint32_t index = home_of(~inverse);
-    while (index < slot_count_ && slots_[index].inverse.load_own() > inverse) ++index;
+    while (index < slot_count_ && slot(index).inverse.load_own() > inverse) ++index;
     return index;
 }
 
 std::optional<uint32_t> Locator::Segment::index_of(const Digest128& digest) const {
     const uint64_t inverse = ~digest.high;
     for (uint32_t index = first_not_below(inverse); index < slot_count_; ++index) {
-        const Slot& slot = slots_[index];
-        if (slot.inverse.load_own() != inverse || is_empty(index)) return std::nullopt;
-        if (slot.low.load_own() == digest.low) return index;
+        const Slot& at = slot(index);
+        if (at.inverse.load_own() != inverse || is_empty(index)) return std::nullopt;
+        if (at.low.load_own() == digest.low) return index;
     }
     return std::nullopt;
 }
 
 void Locator::Segment::copy(uint32_t from, uint32_t to) {
-    slots_[to].inverse.store(slots_[from].inverse.load_own());
-    slots_[to].low.store(slots_[from].low.load_own());
-    slots_[to].where.store(slots_[from].where.load_own());
-    slots_[to].extent.store(slots_[from].extent.load_own());
+    slot(to).inverse.store(slot(from).inverse.load_own());
+    slot(to).low.store(slot(from).low.load_own());
+    slot(to).where.store(slot(from).where.load_own());
+    slot(to).extent.store(slot(from).extent.load_own());
 }
 
 void Locator::Segment::fill(uint32_t index, uint64_t inverse, uint64_t low, const Place& place) {
-    slots_[index].inverse.store(inverse);
-    slots_[index].low.store(low);
-    slots_[index].where.store(where_word(place));
-    slots_[index].extent.store(extent_word(place));
+    slot(index).inverse.store(inverse);
+    slot(index).low.store(low);
+    slot(index).where.store(where_word(place));
+    slot(index).extent.store(extent_word(place));
 }
 
 bool Locator::Segment::publish(const Digest128& digest, const Place& place) {
@@ -188,7 +199,7 @@ bool Locator::Segment::publish(const Digest128& digest, const Place& place) {
         lock_.end_write();
         return true;
     }
-    if (count_ >= count_max_of(units())) return false;
+    if (count_ >= count_max_of(page_count())) return false;
     const uint32_t index = first_not_below(inverse);
     uint32_t empty = index;
     while (empty < slot_count_ && !is_empty(empty)) ++empty;
@@ -210,7 +221,7 @@ bool Locator::Segment::remove(const Digest128& digest) {
     uint32_t index = *found;
     for (; index + 1 < slot_count_; ++index) {
         const uint32_t next = index + 1;
-        if (is_empty(next) || home_of(~slots_[next].inverse.load_own()) == next) break;
+        if (is_empty(next) || home_of(~slot(next).inverse.load_own()) == next) break;
         copy(next, index);
     }
     fill(index, 0, 0, Place{});
@@ -219,12 +230,12 @@ bool Locator::Segment::remove(const Digest128& digest) {
     return true;
 }
 
-bool Locator::Segment::append(const Slot& slot) {
-    const uint64_t inverse = slot.inverse.load_own();
+bool Locator::Segment::append(const Slot& other) {
+    const uint64_t inverse = other.inverse.load_own();
     const uint32_t index = std::max(append_at_, home_of(~inverse));
     if (index >= slot_count_) return false;
-    fill(index, inverse, slot.low.load_own(),
-         place_from_words(slot.where.load_own(), slot.extent.load_own()));
+    fill(index, inverse, other.low.load_own(),
+         place_from_words(other.where.load_own(), other.extent.load_own()));
     append_at_ = index + 1;
     ++count_;
     return true;
@@ -277,15 +288,15 @@ public:
 
 private:
     static void destroy(SlotArena& arena, Segment* segment) {
-        arena.release(segment->piece());
+        segment->release_pages(arena);
         delete segment;
     }
-    Segment* make_segment(uint32_t units, uint32_t depth) {
+    Segment* make_segment(uint32_t pages, uint32_t depth) {
         ++segment_count_;
-        return new Segment(arena_->allocate(units), depth);
+        return new Segment(*arena_, pages, depth);
     }
-    void start_with(uint32_t depth, uint32_t units);
-    void replace(Segment& old, uint64_t high, uint32_t units);
+    void start_with(uint32_t depth, uint32_t pages);
+    void replace(Segment& old, uint64_t high, uint32_t pages);
     void split(Segment& old, uint64_t high);
     void deepen();
     void install(Segment* segment, uint64_t high);
@@ -297,9 +308,9 @@ private:
     uint64_t segment_count_ = 0;
 };
 
-void Locator::State::start_with(uint32_t depth, uint32_t units) {
+void Locator::State::start_with(uint32_t depth, uint32_t pages) {
     auto* directory = new Directory(depth);
-    for (auto& segment : directory->segments) segment.store(make_segment(units, depth));
+    for (auto& segment : directory->segments) segment.store(make_segment(pages, depth));
     directory_.store(directory);
 }
 
@@ -318,10 +329,10 @@ void Locator::State::retire(Segment* segment) {
 void Locator::State::grow(const Digest128& digest) {
     turns_.reclaim();
     Segment& segment = segment_of(digest);
-    if (segment.units() < segment_units_max) {
-        // In small tables memory does not matter; from 4 units on it goes up step by step.
-        const uint32_t units = segment.units();
-        replace(segment, digest.high, units < 4 ? units * 2 : units + 1);
+    if (segment.page_count() < segment_pages_max) {
+        // In small tables memory does not matter; then it goes up by small steps.
+        const uint32_t pages = segment.page_count();
+        replace(segment, digest.high, pages < 8 ? pages * 2 : pages + 1);
     } else {
         split(segment, digest.high);
     }
@@ -329,16 +340,17 @@ void Locator::State::grow(const Digest128& digest) {
 
 void Locator::State::shrink(const Digest128& digest) {
     Segment& segment = segment_of(digest);
-    if (segment.units() == 1 || segment.count() > count_max_of(segment.units()) / 3) return;
+    if (segment.page_count() == 1 || segment.count() > count_max_of(segment.page_count()) / 3)
+        return;
     turns_.reclaim();
-    replace(segment, digest.high, segment.units() / 2);
+    replace(segment, digest.high, segment.page_count() / 2);
 }
 
-void Locator::State::replace(Segment& old, uint64_t high, uint32_t units) {
+void Locator::State::replace(Segment& old, uint64_t high, uint32_t pages) {
     Segment* segment = nullptr;
-    for (bool fits = false; !fits; ++units) {
-        ASSERT(units <= SlotArena::units_max);
-        segment = make_segment(units, old.depth());
+    for (bool fits = false; !fits; ++pages) {
+        ASSERT(pages <= pages_max);
+        segment = make_segment(pages, old.depth());
         fits = true;
         old.for_each_slot([&](const Slot& slot) { fits = fits && segment->append(slot); });
         if (fits) break;
@@ -353,17 +365,17 @@ void Locator::State::split(Segment& old, uint64_t high) {
     ASSERT(old.depth() < depth_max);
     if (old.depth() == directory().depth) deepen();
     const uint32_t depth = old.depth() + 1;
-    Segment* halves[2] = {make_segment(split_units, depth), make_segment(split_units, depth)};
+    Segment* halves[2] = {make_segment(split_pages, depth), make_segment(split_pages, depth)};
     bool fits = true;
     old.for_each_slot([&](const Slot& slot) {
         fits = fits && halves[old.is_over_half(slot) ? 1 : 0]->append(slot);
     });
     if (!fits) {
-        // Less even than any digests in practice: give each half all the room there is.
+        // Less even than any digests in practice: give each half ample room.
         for (Segment*& half : halves) {
             --segment_count_;
             destroy(*arena_, half);
-            half = make_segment(segment_units_max + 1, depth);
+            half = make_segment(segment_pages_max * 2, depth);
         }
         old.for_each_slot([&](const Slot& slot) {
             ASSERT(halves[old.is_over_half(slot) ? 1 : 0]->append(slot));
@@ -386,18 +398,18 @@ void Locator::State::deepen() {
 }
 
 void Locator::State::reserve(uint64_t object_count) {
-    if (count != 0 || object_count <= count_max_of(segment_units_max)) return;
+    if (count != 0 || object_count <= count_max_of(segment_pages_max)) return;
     // Digests spread evenly, but not perfectly: 4 parts in 100 are many standard deviations.
     const uint64_t wanted = object_count + object_count / 25;
     uint32_t depth = 1;
-    while (wanted >> depth > count_max_of(segment_units_max)) ++depth;
-    uint32_t units = split_units;
-    while (wanted >> depth > count_max_of(units)) ++units;
+    while (wanted >> depth > count_max_of(segment_pages_max)) ++depth;
+    uint32_t pages = split_pages;
+    while (wanted >> depth > count_max_of(pages)) ++pages;
 
     Directory* old = directory_.load();
     std::vector<Segment*> segments;
     for_each_segment([&](Segment& segment) { segments.push_back(&segment); });
-    start_with(depth, units);
+    start_with(depth, pages);
     for (Segment* segment : segments) retire(segment);
     turns_.retire([old] { delete old; });
 }

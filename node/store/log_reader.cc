@@ -76,6 +76,7 @@ public:
     }
 
     Result<SegmentEnd> run() {
+        TRY_STATUS(look_back());
         while (!is_done_ && offset_ + block_bytes <= segment_.size_bytes()) TRY_STATUS(step());
         return decide();
     }
@@ -86,6 +87,19 @@ private:
         bool is_torn;  // as far as its bytes can tell
         uint64_t end;
     };
+
+    // Whether a closing mark lies right before the begin: then nothing need follow it.
+    Status look_back() {
+        if (offset_ < block_bytes || offset_ > segment_.size_bytes()) return Status();
+        RecordHead head;
+        TRY(const BlockState state, read_head(segment_, offset_ - block_bytes, head));
+        is_last_closing_ = state == BlockState::valid && is_closing(head);
+        return Status();
+    }
+
+    static bool is_closing(const RecordHead& head) {
+        return head.kind == RecordKind::mark && (head.flags & record_is_closing) != 0;
+    }
 
     Status step() {
         RecordHead head;
@@ -122,7 +136,7 @@ private:
         result_.durable = std::max(result_.durable, head.durable);
         offset_ += head.record_bytes();
         good_end_ = offset_;
-        is_last_closing_ = head.kind == RecordKind::mark && (head.flags & record_is_closing) != 0;
+        is_last_closing_ = is_closing(head);
         return Status();
     }
 

@@ -112,6 +112,7 @@ void Names::count_content(const Place& place, uint64_t size_bytes, bool is_added
         place.is_in_files() ? (is_added ? size_bytes : 0) : place.record_bytes() - block_bytes;
     if (is_added) {
         content_bytes_ += bytes;
+        if (place.is_in_files()) file_content_bytes_ += bytes;
     } else {
         content_bytes_ -= std::min(bytes, content_bytes_);
     }
@@ -190,6 +191,8 @@ io::Task<void> Names::run(io::Gate::Pass) {
         if (!written) {
             log_.error("the catalogue cannot be written; it is tried again",
                        {{"error", std::string_view(written.error().context)}});
+            (void)co_await reactor_.sleep(reactor_.within_ns(retry_delay_ns, &cancel_));
+            work_.set();
         }
     }
 }

@@ -9,6 +9,7 @@
 // Belongs to the mountpath's home core, but for find().
 #pragma once
 
+#include <algorithm>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <functional>
@@ -80,8 +81,13 @@ public:
     io::Task<void> stop();
 
     uint64_t content_bytes() const { return content_bytes_; }
+    // Of those in files of their own.
+    uint64_t file_content_bytes() const { return file_content_bytes_; }
     // A large object that was replaced or removed had so many bytes.
-    void forget_content(uint64_t bytes) { content_bytes_ -= std::min(bytes, content_bytes_); }
+    void forget_content(uint64_t bytes) {
+        content_bytes_ -= std::min(bytes, content_bytes_);
+        file_content_bytes_ -= std::min(bytes, file_content_bytes_);
+    }
     uint64_t count() const { return locator_.count(); }
 
 private:
@@ -110,6 +116,7 @@ private:
     io::Task<Status> recover_catalogue();
 
     static constexpr uint64_t batch_delay_ns = 20'000'000;
+    static constexpr uint64_t retry_delay_ns = 1'000'000'000;
     static constexpr size_t recovered_batch_max = 10'000;
 
     io::Disk& disk_;
@@ -128,6 +135,7 @@ private:
     uint64_t entry_count_ = 0;  // that the catalogue has, with `written_position_`
     Lsn written_position_ = 0;
     uint64_t content_bytes_ = 0;
+    uint64_t file_content_bytes_ = 0;
 
     io::Gate gate_;
     io::Cancel cancel_;

@@ -1,11 +1,11 @@
-// SlotArena: where the locator's tables lie. Pieces of 32 KiB to 2 MiB, cut out of huge pages and
-// given back in any order; a general allocator would take small pages from the system and return
-// them, at a page fault for each.
+// SlotArena: the memory of the locator's tables. Pages of 16 KiB, cut out of huge pages and given
+// back in any order: all of one size, so that none is too small to be used again (pieces as large
+// as a table left a third of the memory in gaps), and a table that grows meets no page fault.
 //
-// A chunk of 2 MiB has 64 units and a word that says which are taken: a free run is found by a few
-// shifts. One core's own.
+// A chunk of 2 MiB has 128 pages and a bit for each that is taken. One core's own.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -16,25 +16,25 @@ namespace penstock::node {
 
 class SlotArena {
 public:
-    static constexpr size_t unit_bytes = 32 << 10;
-    static constexpr uint32_t units_max = 64;
+    static constexpr size_t page_bytes = 16 << 10;
 
-    // Memory that holds anything; aligned to a unit.
-    MutableBytes allocate(uint32_t units);
-    void release(MutableBytes piece);
+    // A page that holds anything, aligned to its size.
+    std::byte* allocate();
+    void release(std::byte* page);
     uint64_t memory_bytes() const { return chunks_.size() * io::MappedMemory::alignment; }
 
 private:
+    static constexpr size_t words = io::MappedMemory::alignment / page_bytes / 64;
     struct Chunk {
         io::MappedMemory memory;
-        uint64_t taken = 0;  // a bit for each unit
+        std::array<uint64_t, words> taken{};  // a bit for each page
+        uint32_t free_count = words * 64;
     };
-    static_assert(unit_bytes * units_max == io::MappedMemory::alignment);
 
-    static uint64_t mask_of(uint32_t units);
-    MutableBytes take(Chunk& chunk, uint32_t first, uint32_t units);
+    static std::byte* take(Chunk& chunk);
 
     std::vector<Chunk> chunks_;  // by address
+    size_t first_free_ = 0;      // no chunk before this one has a free page
 };
 
 }  // namespace penstock::node

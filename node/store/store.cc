@@ -88,6 +88,8 @@ io::Task<Status> StoreImpl::open_index() {
     if (options_.segment_bytes == 0) {
         options_.segment_bytes = default_segment_bytes(space ? space->total_bytes : 0);
     }
+    options_.segment_bytes = std::min(options_.segment_bytes, segment_bytes_max);
+    options_.small_object_bytes_max = std::min(options_.small_object_bytes_max, payload_bytes_max);
     const uint64_t cache_bytes = options_.catalogue_cache_bytes;
     MountpathIdentity& identity = identity_;
     std::unique_ptr<Catalogue> catalogue;
@@ -219,7 +221,10 @@ io::Task<Status> StoreImpl::sweep() {
         if (place.is_in_files()) places.push_back(place);
     });
     std::vector<FileId> used;
-    for (const Place& place : places) {
+    constexpr size_t turn_max = 64;  // records read before others come to their turn
+    for (size_t index = 0; index < places.size(); ++index) {
+        const Place& place = places[index];
+        if (index % turn_max == turn_max - 1) co_await home().io.reactor->yield();
         if (cancel_.is_cancelled()) co_return fail(Errc::unavailable, "stopping");
         CO_TRY(const ReadRecord record, co_await home().reader.read_record(place));
         CO_TRY(const Attributes attributes, Reader::attributes_of(record));
@@ -358,7 +363,13 @@ StoreUsage StoreImpl::usage() const {
     usage.objects = names_->count();
     usage.object_bytes = names_->content_bytes();
     usage.space = space_->last();
-    usage.disk_bytes = usage.object_bytes + records_->stats().segment_bytes;
+    usage.disk_bytes = names_->file_content_bytes() + records_->stats().segment_bytes;
+    const LogStats& log = records_->stats();
+    usage.log_records = log.records;
+    usage.log_bytes = log.bytes;
+    usage.log_groups = log.groups;
+    usage.log_syncs = log.syncs;
+    usage.log_failures = log.failures;
     usage.corruptions = corruptions_at_start_;
     for (const auto& core : cores_) usage.corruptions += core->reader.corruption_count();
     return usage;

@@ -118,10 +118,15 @@ struct ListPage {
 
 struct StoreUsage {
     uint64_t objects = 0;
-    uint64_t object_bytes = 0;  // of content
+    uint64_t object_bytes = 0;  // of content; small objects count in whole blocks of 512
     uint64_t disk_bytes = 0;    // that our files occupy
     io::DiskSpace space;
     uint64_t corruptions = 0;  // bytes that failed their check since the start
+    uint64_t log_records = 0;  // since the start, like those below
+    uint64_t log_bytes = 0;
+    uint64_t log_groups = 0;
+    uint64_t log_syncs = 0;
+    uint64_t log_failures = 0;  // segments given up after an error of the device
 };
 
 struct StoreOptions {

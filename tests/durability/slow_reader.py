@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
 
 BUCKET = "slow"
-SIZES = {"small": 100_000, "large": 64 << 20}
+SIZES = {"small": 100_000, "large": 16 << 20}
 PAUSE_S = 5
 
 
@@ -35,12 +35,14 @@ def start_reading(node, name):
 
 
 def read_rest(connection, received, size):
-    while len(received) < size:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    content = bytearray(received)
+    while len(content) < size:
         piece = connection.recv(1 << 20)
         if not piece:
             break
-        received += piece
-    return received
+        content += piece
+    return bytes(content)
 
 
 def put(node, name, content):

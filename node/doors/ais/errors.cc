@@ -141,6 +141,10 @@ ApiError api_error(const Error& error, std::string_view subject) {
     return answer;
 }
 
+bool is_shard_damage(const Error& error) {
+    return error.code == Errc::corrupt && error.context.starts_with("the shard ");
+}
+
 std::string gateway_id(const NodeIdentity& node) {
     return node.node_id + "p";
 }

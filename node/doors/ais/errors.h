@@ -30,6 +30,10 @@ ApiError object_missing(const NodeIdentity& node, const BucketName& bucket,
 // A failed call on the object service. `subject` is the URL of what it was about.
 ApiError api_error(const Error& error, std::string_view subject);
 
+// Whether a `corrupt` is about what the shard's writer made of it, not about bytes of ours that
+// fail their check: the service's text says so.
+bool is_shard_damage(const Error& error);
+
 // The ids that this node has in the cluster map: as the target that stores, which is the node's
 // own, and as the gateway.
 std::string gateway_id(const NodeIdentity& node);

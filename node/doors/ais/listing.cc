@@ -7,6 +7,7 @@
 
 #include "archive/shard_index.h"
 #include "io/base/checksum.h"
+#include "node/doors/ais/access.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/list_writer.h"
 #include "node/doors/ais/object_headers.h"
@@ -104,26 +105,26 @@ io::Task<Status> fill_plain(Call& call, const BucketName& bucket, const ListRequ
     co_return Status();
 }
 
-// Members of a shard that cannot be indexed are none: the listing goes on.
-io::Task<const MemberListing*> members_of(Call& call, const BucketName& bucket,
-                                          std::string_view shard, Page& page) {
+// Adds a shard's members behind its own row; what only has the name of a shard has none. False if
+// the page is full. `corrupt` if the shard is damaged: a listing that ends before the damage would
+// look like a whole one.
+io::Task<Result<bool>> add_shard(Call& call, const BucketName& bucket, std::string_view shard,
+                                 std::string_view after, uint32_t limit, Page& page) {
     auto members = co_await call.service.members(call.core, {bucket, shard});
-    if (!members) co_return nullptr;
-    co_return &page.shards.emplace_back(std::move(*members));
-}
-
-// Adds the shard's rows behind its own. False if the page is full.
-io::Task<bool> add_shard(Call& call, const BucketName& bucket, std::string_view shard,
-                         std::string_view after, uint32_t limit, Page& page) {
-    const MemberListing* members = co_await members_of(call, bucket, shard, page);
-    if (members == nullptr) co_return true;
-    co_return add_members(page, shard, *members, after, limit);
+    if (!members && members.error().code == Errc::corrupt) co_return fail(members.error());
+    if (!members) co_return true;
+    if (members->damaged_at) {
+        co_return fail(Errc::corrupt, fmt::format("the shard {} is damaged at byte {}",
+                                                  object_url(bucket, shard), *members->damaged_at));
+    }
+    const MemberListing& kept = page.shards.emplace_back(std::move(*members));
+    co_return add_members(page, shard, kept, after, limit);
 }
 
 // The rest of the shard that the last page ended in; options.after moves to the shard. False if
 // the page is full.
-io::Task<bool> resume_in_shard(Call& call, const BucketName& bucket, uint32_t limit,
-                               ListOptions& options, Page& page) {
+io::Task<Result<bool>> resume_in_shard(Call& call, const BucketName& bucket, uint32_t limit,
+                                       ListOptions& options, Page& page) {
     const auto token = co_await member_token(call, bucket, options.after);
     if (!token) co_return true;
     options.after = token->shard;
@@ -137,7 +138,9 @@ io::Task<Status> fill_with_members(Call& call, const BucketName& bucket, const L
                                    ListOptions options, Page& page) {
     // Shards are few and large, so small steps: most of what a step lists should be used.
     constexpr uint32_t step_entries = 256;
-    bool is_full = !co_await resume_in_shard(call, bucket, request.limit, options, page);
+    CO_TRY(const bool has_room,
+           co_await resume_in_shard(call, bucket, request.limit, options, page));
+    bool is_full = !has_room;
     bool is_last = false;
     while (!is_full && !is_last) {
         if (page.room(request.limit) == 0) {
@@ -158,7 +161,9 @@ io::Task<Status> fill_with_members(Call& call, const BucketName& bucket, const L
             options.after = object;
             if (kept.entries[at].is_directory || !is_shard_name(object)) continue;
             page.answer.rows.back().flags |= entry_archive;
-            is_full = !co_await add_shard(call, bucket, object, "", request.limit, page);
+            CO_TRY(const bool is_whole,
+                   co_await add_shard(call, bucket, object, "", request.limit, page));
+            is_full = !is_whole;
         }
     }
     if (is_full && !page.answer.rows.empty()) page.answer.token = token_from_name(last_name(page));
@@ -178,6 +183,19 @@ io::Task<Status> fill(Call& call, const BucketName& bucket, const ListRequest& r
         co_return co_await fill_with_members(call, bucket, request, std::move(options), page);
     }
     co_return co_await fill_plain(call, bucket, request, std::move(options), page);
+}
+
+ApiError list_error(const Call& call, const Bucket& bucket, const Error& error) {
+    if (error.code == Errc::denied) return access_denied(bucket, "LIST-OBJECTS");
+    if (error.code == Errc::not_found && !call.service.find_bucket(call.core, bucket.name)) {
+        return bucket_missing(bucket.name);
+    }
+    ApiError answer = api_error(error, bucket_url(bucket.name));
+    if (is_shard_damage(error)) {
+        answer.status = 422;
+        answer.tcode = "ErrDamagedShard";
+    }
+    return answer;
 }
 
 }  // namespace
@@ -209,7 +227,7 @@ io::Task<Reply> list_objects(Call& call, std::shared_ptr<const Bucket> bucket,
     Page page;
     page.answer.uuid = request.uuid.empty() ? make_id(call) : request.uuid;
     const Status filled = co_await fill(call, bucket->name, request, page);
-    if (!filled) co_return std::unexpected(api_error(filled.error(), bucket_url(bucket->name)));
+    if (!filled) co_return std::unexpected(list_error(call, *bucket, filled.error()));
 
     const std::string location = location_text(call.node);
     const ListContext context{request.columns, bucket->properties, request.time_format, location};

@@ -49,7 +49,7 @@ ApiError read_error(const Call& call, const Subject& subject, const Error& error
             {},  false,         false};
     }
     ApiError answer = object_error(call, subject.target, error);
-    if (error.code == Errc::corrupt) {
+    if (is_shard_damage(error)) {
         answer.status = 422;
         answer.tcode = "ErrDamagedShard";
     }

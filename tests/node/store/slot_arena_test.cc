@@ -10,45 +10,47 @@
 namespace penstock::node {
 namespace {
 
-TEST(SlotArena, PiecesNeverOverlap) {
+TEST(SlotArena, PagesNeverOverlap) {
     SlotArena arena;
     Random random(3);
-    struct Piece {
+    struct Page {
         MutableBytes bytes;
         uint8_t mark;
     };
-    std::vector<Piece> pieces;
-    const auto is_whole = [](const Piece& piece) {
-        return std::ranges::all_of(piece.bytes,
-                                   [&](std::byte byte) { return byte == std::byte{piece.mark}; });
+    std::vector<Page> pages;
+    const auto is_whole = [](const Page& page) {
+        return std::ranges::all_of(page.bytes,
+                                   [&](std::byte byte) { return byte == std::byte{page.mark}; });
     };
-    for (uint32_t step = 0; step < 400; ++step) {
-        if (random.below(5) < 3 || pieces.empty()) {
-            const auto units = static_cast<uint32_t>(1 + random.below(step % 50 == 0 ? 64 : 12));
-            const MutableBytes bytes = arena.allocate(units);
-            ASSERT_EQ(bytes.size(), units * SlotArena::unit_bytes);
+    for (uint32_t step = 0; step < 2000; ++step) {
+        if (random.below(5) < 3 || pages.empty()) {
+            const MutableBytes bytes(arena.allocate(), SlotArena::page_bytes);
             const auto mark = static_cast<uint8_t>(step);
             std::ranges::fill(bytes, std::byte{mark});
-            pieces.push_back({bytes, mark});
+            pages.push_back({bytes, mark});
         } else {
-            const size_t index = random.below(pieces.size());
-            ASSERT_TRUE(is_whole(pieces[index]));
-            arena.release(pieces[index].bytes);
-            pieces.erase(pieces.begin() + static_cast<ptrdiff_t>(index));
+            const size_t index = random.below(pages.size());
+            ASSERT_TRUE(is_whole(pages[index]));
+            arena.release(pages[index].bytes.data());
+            pages.erase(pages.begin() + static_cast<ptrdiff_t>(index));
         }
     }
-    for (const Piece& piece : pieces) {
-        ASSERT_TRUE(is_whole(piece));
-        arena.release(piece.bytes);
+    for (const Page& page : pages) {
+        ASSERT_TRUE(is_whole(page));
+        arena.release(page.bytes.data());
     }
     EXPECT_LE(arena.memory_bytes(), io::MappedMemory::alignment);
 }
 
-TEST(SlotArena, FillsChunksBeforeItTakesMore) {
+TEST(SlotArena, FillsAChunkBeforeItTakesAnother) {
     SlotArena arena;
-    for (uint32_t index = 0; index < 8; ++index) arena.allocate(8);
+    std::vector<std::byte*> pages;
+    for (uint32_t index = 0; index < 128; ++index) pages.push_back(arena.allocate());
     EXPECT_EQ(arena.memory_bytes(), io::MappedMemory::alignment);
-    arena.allocate(1);
+    arena.release(pages[70]);
+    EXPECT_EQ(arena.allocate(), pages[70]);
+    EXPECT_EQ(arena.memory_bytes(), io::MappedMemory::alignment);
+    arena.allocate();
     EXPECT_EQ(arena.memory_bytes(), 2 * io::MappedMemory::alignment);
 }
 

@@ -297,6 +297,29 @@ TEST_F(StoreTest, ManySegmentsAreWrittenAndReadBack) {
     }
 }
 
+class StoreCatalogueTest : public StoreTest {
+protected:
+    StoreOptions options_of(StoreHarness& harness) override {
+        StoreOptions options = harness.options();
+        options.catalogue_cache_bytes = 1 << 20;
+        return options;
+    }
+};
+
+TEST_F(StoreCatalogueTest, OrderlyRestartsGoOnInTheSameSegment) {
+    ASSERT_TRUE(store().put("a", "first"));
+    reopen();
+    const size_t segments = storage_.make_blocking_disk()->list("log")->size();
+    for (int round = 0; round < 6; ++round) {
+        ASSERT_TRUE(store().put("b" + std::to_string(round), "more"));
+        reopen();
+    }
+    EXPECT_LE(storage_.make_blocking_disk()->list("log")->size(), segments + 1);
+    EXPECT_EQ(get("a"), "first");
+    EXPECT_EQ(get("b0"), "more");
+    EXPECT_EQ(store().list()->size(), 7U);
+}
+
 TEST_F(StoreTest, AFullDiskRefusesWritesTakesDeletionsAndRecovers) {
     harness_.reset();
     storage_ = io::MemoryStorage({.bytes_max = 2 << 20});

@@ -1,0 +1,154 @@
+#include "io/base/checksum.h"
+#include "tests/node/doors/door_test.h"
+
+namespace penstock::node::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class AisClusterTest : public DoorTest {
+protected:
+    Answer reverse(const std::string& what, const std::string& id) {
+        return ask("GET", "/v1/reverse/daemon?what=" + what, "", {{"Ais-Node-Id", id}});
+    }
+    Answer jobs(const std::string& what, const std::string& query) {
+        return ask("GET", "/v1/cluster?what=" + what, query);
+    }
+};
+
+TEST_F(AisClusterTest, MapHasOneNodeOfEachRoleAtAnAddressThatAnswers) {
+    const auto map = ask("GET", "/v1/daemon?what=smap").json();
+    EXPECT_EQ(map["uuid"], "uVwXyZ123");
+    EXPECT_EQ(map["version"], "1");
+    ASSERT_EQ(map["pmap"].size(), 1);
+    ASSERT_EQ(map["tmap"].size(), 1);
+    EXPECT_EQ(map["proxy_si"], map["pmap"].begin().value());
+    EXPECT_EQ(map["proxy_si"]["public_net"]["direct_url"], "http://127.0.0.1:51080");
+    EXPECT_EQ(map["proxy_si"]["public_net"]["daemon_port"], "51080");
+    const auto target = map["tmap"].begin().value();
+    EXPECT_EQ(target["daemon_id"], "AbCd1234");
+    EXPECT_EQ(target["id_digest"], xxh64(as_bytes("AbCd1234"), placement_seed));
+    EXPECT_NE(map["proxy_si"]["daemon_id"], target["daemon_id"]);
+    EXPECT_EQ(ask("GET", "/v1/cluster?what=smap").json(), map);
+}
+
+TEST_F(AisClusterTest, NodeThatListensEverywhereIsKnownByTheNameItWasCalledBy) {
+    node_.http_address = "0.0.0.0:51080";
+    const auto map = ask("GET", "/v1/daemon?what=smap").json();
+    EXPECT_EQ(map["proxy_si"]["public_net"]["direct_url"], "http://h:51080");
+}
+
+TEST_F(AisClusterTest, HealthSaysHowLong) {
+    for (const std::string query : {"", "?prr=true", "?readiness=true"}) {
+        const Answer answer = ask("GET", "/v1/health" + query);
+        EXPECT_EQ(answer.status, 200);
+        EXPECT_EQ(answer.body, "");
+        EXPECT_NE(answer.header("Ais-Cluster-Uptime"), "<absent>");
+    }
+    EXPECT_EQ(ask("GET", "/v1/health?cii=true").json()["flags"], 6);
+}
+
+TEST_F(AisClusterTest, StatusOfEachNodeComesThroughAnyNode) {
+    const auto status = reverse("node_status", "AbCd1234").json();
+    EXPECT_THAT(status["ais_version"].get<std::string>(), StartsWith("5.0."));
+    EXPECT_EQ(status["cluster"]["flags"], 6);
+    EXPECT_TRUE(status["tracker"]["up.ns.time"].is_number());
+    EXPECT_TRUE(status["capacity"]["mountpaths"]["/data"]["used"].is_string());
+    EXPECT_GT(status["sys_info"]["mem"]["Total"], 0);
+    EXPECT_EQ(reverse("node_status", "AbCd1234p").json()["capacity"]["mountpaths"], nullptr);
+    EXPECT_EQ(reverse("mountpaths", "AbCd1234").json()["available"][0], "/data");
+    EXPECT_EQ(reverse("mountpaths", "AbCd1234p").status, 400);
+    EXPECT_TRUE(reverse("disk", "AbCd1234").json()["mountpaths"].is_object());
+    EXPECT_THAT(reverse("log&severity=info", "AbCd1234").body, HasSubstr("AbCd1234"));
+    EXPECT_EQ(reverse("log&severity=error", "AbCd1234").status, 200);
+    EXPECT_EQ(reverse("log&severity=nonsense", "AbCd1234").status, 400);
+
+    const Answer unknown = reverse("node_status", "nosuchnode");
+    EXPECT_EQ(unknown.status, 404);
+    EXPECT_EQ(unknown.json()["tcode"], "errNodeNotFound");
+    EXPECT_EQ(ask("GET", "/v1/reverse/daemon?what=node_status").status, 400);
+}
+
+TEST_F(AisClusterTest, ConfigurationHasEveryGroupThatClientsLookAt) {
+    const auto config = ask("GET", "/v1/cluster?what=cluster_config").json();
+    for (const char* group :
+         {"space",     "rebalance", "auth",     "proxy", "net",  "timeout",          "client",
+          "checksum",  "log",       "periodic", "disk",  "fshc", "keepalivetracker", "memsys",
+          "transport", "tcb",       "tco",      "arch",  "lso",  "get_batch"}) {
+        EXPECT_TRUE(config[group].is_object()) << group;
+    }
+    EXPECT_EQ(config["auth"]["client_auth_required"], false);
+    const auto node = ask("GET", "/v1/daemon?what=config").json();
+    EXPECT_EQ(node["host_net"]["port"], "51080");
+    EXPECT_EQ(node["uuid"], "uVwXyZ123");
+}
+
+TEST_F(AisClusterTest, ClusterAnswersForItsOnlyTarget) {
+    EXPECT_EQ(ask("GET", "/v1/cluster?what=backends").json(), nlohmann::json::array());
+    EXPECT_EQ(ask("GET", "/v1/cluster?what=remote").body, "{\"a\":null,\"ver\":0}\n");
+    EXPECT_EQ(ask("GET", "/v1/cluster?what=target_ips").body, "127.0.0.1,127.0.0.1,127.0.0.1");
+    EXPECT_TRUE(ask("GET", "/v1/cluster?what=mountpaths").json()["targets"].contains("AbCd1234"));
+    EXPECT_TRUE(ask("GET", "/v1/cluster?what=sysinfo").json()["target"].contains("AbCd1234"));
+    EXPECT_TRUE(ask("GET", "/v1/cluster?what=node_stats").json()["target"].contains("AbCd1234"));
+    EXPECT_EQ(ask("GET", "/v1/cluster?what=nonsense").status, 400);
+    EXPECT_EQ(ask("GET", "/v1/daemon?what=nonsense").status, 400);
+    EXPECT_EQ(ask("GET", "/v1/daemon").status, 400);
+    EXPECT_EQ(ask("GET", "/v1/daemon?what=tls_certificate").status, 404);
+    create("b");
+    const auto metadata = ask("GET", "/v1/daemon?what=bmd").json();
+    EXPECT_TRUE(metadata["providers"]["ais"]["@#"].contains("b"));
+    EXPECT_TRUE(metadata["version"].is_string());
+}
+
+TEST_F(AisClusterTest, NoJobHasEverRun) {
+    create("b");
+    EXPECT_EQ(jobs("running_all", R"({"kind":"","show_active":true})").json().size(), 0);
+    EXPECT_EQ(jobs("status_all", R"({"kind":"lru"})").json().size(), 0);
+    EXPECT_EQ(jobs("status", R"({"ID":"nosuchjob1","Kind":""})").status, 404);
+    EXPECT_EQ(jobs("status", "{}").status, 400);
+    EXPECT_EQ(jobs("qryxstats", R"({"ID":"nosuchjob1"})").status, 404);
+    EXPECT_EQ(jobs("qryxstats", R"({"kind":"copy-bucket"})").json()["AbCd1234"].size(), 0);
+    EXPECT_EQ(jobs("qryxstats", R"({"kind":"nonsense"})").status, 400);
+    EXPECT_EQ(jobs("qryxstats", R"({"kind":"lru","bck":{"name":"nope","provider":"ais"}})").status,
+              404);
+    EXPECT_EQ(jobs("qryxstats", R"({"kind":"lru","bck":{"name":"b"}})").status, 200);
+    EXPECT_EQ(jobs("qryxstats", "").status, 400);
+    EXPECT_EQ(jobs("status", "").status, 400);
+}
+
+TEST_F(AisClusterTest, WhatIsNotBuiltWrongOrUnknownIsToldApart) {
+    const auto status = [&](const std::string& method, const std::string& target,
+                            const std::string& body = "") {
+        return ask(method, target, body).status;
+    };
+    EXPECT_EQ(status("PUT", "/v1/cluster/set-config?log.level=4"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"start","value":{"Kind":"lru"}})"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"nonsense"})"), 400);
+    for (const std::string path : {"download", "sort", "etl", "ml/moss", "tokens"}) {
+        EXPECT_EQ(status("GET", "/v1/" + path), 501) << path;
+    }
+    for (const std::string path : {"/", "/v1", "/v1/nonsense", "/v1/xactions", "/nonsense"}) {
+        EXPECT_EQ(status("GET", path), 400) << path;
+    }
+    const Answer method = ask("PATCH", "/v1/cluster", "{}");
+    EXPECT_EQ(method.status, 405);
+    EXPECT_EQ(method.header("Allow"), "DELETE, GET, POST, PUT");
+    EXPECT_EQ(method.body, "Method Not Allowed\n");
+    EXPECT_EQ(ask("TRACE", "/v1/objects/b/o").status, 405);
+    const Answer options = ask("OPTIONS", "/v1/objects/b/o");
+    EXPECT_EQ(options.status, 200);
+    EXPECT_THAT(options.header("Allow"), HasSubstr("PUT"));
+}
+
+TEST_F(AisClusterTest, PathsOfTheDoorAreKnown) {
+    for (const char* path : {"/v1/objects/b/o", "/v1", "/ais/b/o", "/gs", "/az/b"}) {
+        EXPECT_TRUE(AisDoor::is_for(path)) << path;
+    }
+    for (const char* path : {"/", "/metrics", "/s3/b", "/v1x", "/aisx"}) {
+        EXPECT_FALSE(AisDoor::is_for(path)) << path;
+    }
+}
+
+}  // namespace
+}  // namespace penstock::node::testing

@@ -1,0 +1,81 @@
+// FakeService: an object service in memory that behaves as the real one does: versions, conditions,
+// checksums, ranges, access bits, the store's listing order, members of TAR shards. For one core.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "node/service/object_service.h"
+
+namespace penstock::node::testing {
+
+class FakeService final : public ObjectService {
+public:
+    FakeService(io::Reactor& reactor, io::BufferPool& buffers)
+        : reactor_(reactor), buffers_(buffers) {}
+
+    // The next call on an object fails with this.
+    void fail_next(Errc code) { failure_ = Error{code, "as the test asked"}; }
+    // Runs before the next get(), as another client's call would.
+    void before_next_get(std::function<void()> act) { before_get_ = std::move(act); }
+    void put_now(const BucketName& bucket, const std::string& object, std::string bytes);
+
+    std::shared_ptr<const Bucket> find_bucket(uint32_t core, const BucketName& name) override;
+    std::vector<std::shared_ptr<const Bucket>> buckets(uint32_t core) override;
+    io::Task<Status> create_bucket(uint32_t core, BucketName name,
+                                   BucketProperties properties) override;
+    io::Task<Status> destroy_bucket(uint32_t core, BucketName name) override;
+    io::Task<Status> set_properties(uint32_t core, BucketName name,
+                                    BucketProperties properties) override;
+    uint64_t metadata_version(uint32_t) override { return metadata_version_; }
+
+    Owner owner_of(const ObjectAddress&) override { return {"fakenode", true}; }
+    io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectAddress address, io::Body body,
+                                           PutRequest request) override;
+    io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
+                                       ReadRange range) override;
+    io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) override;
+    io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
+                                     Condition condition) override;
+    io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
+                                                  CustomMetadata custom, bool replaces) override;
+    io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
+                                    ListOptions options) override;
+    io::Task<Result<OpenedObject>> get_member(uint32_t core, ObjectAddress shard,
+                                              std::string_view member, std::string_view format_hint,
+                                              ReadRange range) override;
+    io::Task<Result<MemberListing>> members(uint32_t core, ObjectAddress shard) override;
+    StoreUsage usage() const override;
+
+private:
+    struct Object {
+        std::string bytes;
+        ObjectAttributes attributes;
+    };
+    using Objects = std::map<std::string, Object, std::less<>>;
+    struct Entry {
+        std::shared_ptr<const Bucket> bucket;
+        Objects objects;
+    };
+
+    Result<Entry*> open(const BucketName& name, uint64_t access);
+    Result<Object*> find(const ObjectAddress& address, uint64_t access);
+    Status check(const Objects& objects, std::string_view name, const Condition& condition) const;
+    ObjectAttributes store(Entry& entry, std::string_view name, std::string bytes,
+                           CustomMetadata custom);
+    OpenedObject opened(const ObjectAttributes& attributes, std::string_view bytes,
+                        ReadRange range);
+    std::optional<Error> take_failure() { return std::exchange(failure_, std::nullopt); }
+
+    io::Reactor& reactor_;
+    io::BufferPool& buffers_;
+    std::map<BucketName, Entry> entries_;
+    std::optional<Error> failure_;
+    std::function<void()> before_get_;
+    uint64_t metadata_version_ = 1;
+    uint64_t sequence_ = 0;
+    uint64_t bucket_number_ = 0;
+};
+
+}  // namespace penstock::node::testing
