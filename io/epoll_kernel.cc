@@ -180,6 +180,7 @@ public:
         return internal::connected_address(descriptor);
     }
     void shutdown(int socket) override { ::shutdown(socket, SHUT_RDWR); }
+    void finish_sending(int socket) override { ::shutdown(socket, SHUT_WR); }
 
     void close(int descriptor) override {
         if (is_watched(descriptor)) {

@@ -111,6 +111,8 @@ public:
     virtual Address peer_address(int descriptor) const = 0;
     // Makes pending receives and sends end; close() alone would leave them pending for ever.
     virtual void shutdown(int socket) = 0;
+    // Half a close: the peer reads the end behind what was sent, and may still send.
+    virtual void finish_sending(int socket) = 0;
     virtual void close(int descriptor) = 0;
     // Says that the descriptor goes on living under another kernel (a connection dealt to another
     // core), so that nothing remembered of it here meets a later one of the same number. No

@@ -87,6 +87,9 @@ public:
         return world_.network_.peer_address(world_.socket(descriptor));
     }
     void shutdown(int socket) override { world_.network_.shutdown(world_.socket(socket)); }
+    void finish_sending(int socket) override {
+        world_.network_.finish_sending(world_.socket(socket));
+    }
     void close(int descriptor) override {
         const auto at = world_.descriptors_.find(descriptor);
         ASSERT(at != world_.descriptors_.end());  // closed twice

@@ -10,6 +10,9 @@ namespace {
 
 constexpr uint32_t first_piece_bytes = 16 << 10;
 constexpr uint32_t piece_bytes_max = 256 << 10;
+// A client is quick if a piece took no longer. The next one, four times as large, may then take 30
+// times as long per byte before its time is over.
+constexpr uint64_t quick_ns = 250 * ns_per_ms;
 
 }  // namespace
 
@@ -36,11 +39,14 @@ Task<Result<Chunk>> BodyReader::next() {
     if (is_ended_) co_return Chunk();
     if (must_continue_) {
         must_continue_ = false;
+        has_failed_ = true;  // unless all goes well
         CO_TRY_STATUS(co_await send_continue());
     }
+    const uint64_t started_ns = reactor_.now_ns();
     Result<Chunk> chunk =
         kind_ == BodyKind::length ? co_await next_of_length() : co_await next_of_chunked();
     has_failed_ = !chunk.has_value();
+    note_progress(reactor_.now_ns() - started_ns);
     co_return chunk;
 }
 
@@ -56,8 +62,12 @@ Task<Result<Chunk>> BodyReader::next_of_length() {
     CO_TRY_STATUS(co_await fill(chunk, size));
     rest_ -= size;
     is_ended_ = rest_ == 0;
-    piece_bytes_ = std::min(piece_bytes_ * 4, piece_bytes_max);
     co_return chunk;
+}
+
+void BodyReader::note_progress(uint64_t piece_ns) {
+    is_quick_ = piece_ns <= quick_ns;
+    piece_bytes_ = is_quick_ ? std::min(piece_bytes_ * 4, piece_bytes_max) : first_piece_bytes;
 }
 
 // What was received with the head first, then straight from the socket.
@@ -66,10 +76,19 @@ Task<Status> BodyReader::fill(Chunk& chunk, uint32_t size) {
     std::memcpy(chunk.buffer.data(), received_.rest().data(), have);
     received_.begin += have;
     if (have < size) {
-        const MutableBytes room = chunk.buffer.bytes().subspan(have, size - have);
-        CO_TRY_STATUS(co_await socket_.receive_exactly(room, progress()));
+        CO_TRY_STATUS(co_await receive_piece(chunk.buffer.bytes().subspan(have, size - have)));
     }
     chunk.size = size;
+    co_return Status();
+}
+
+Task<Status> BodyReader::receive_piece(MutableBytes room) {
+    if (is_quick_) co_return co_await socket_.receive_exactly(room, progress());
+    while (!room.empty()) {
+        CO_TRY(const uint32_t count, co_await socket_.receive(room, progress()));
+        if (count == 0) co_return fail(Errc::closed, "the body was cut off");
+        room = room.subspan(count);
+    }
     co_return Status();
 }
 
@@ -82,7 +101,7 @@ Task<Result<Chunk>> BodyReader::next_of_chunked() {
                 std::min<uint64_t>(decoder_.chunk_rest(), piece_bytes_ - chunk.size);
             if (direct >= first_piece_bytes) {
                 const MutableBytes room = chunk.buffer.bytes().subspan(chunk.size, direct);
-                CO_TRY_STATUS(co_await socket_.receive_exactly(room, progress()));
+                CO_TRY_STATUS(co_await receive_piece(room));
                 chunk.size += static_cast<uint32_t>(direct);
                 decoder_.skip(direct);
                 continue;
@@ -99,7 +118,6 @@ Task<Result<Chunk>> BodyReader::next_of_chunked() {
         chunk.size += static_cast<uint32_t>(content.size());
     }
     is_ended_ = decoder_.is_ended();
-    piece_bytes_ = std::min(piece_bytes_ * 4, piece_bytes_max);
     co_return chunk;
 }
 

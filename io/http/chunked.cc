@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "io/base/units.h"
+#include "io/http/head_rules.h"
 
 namespace penstock::io::http {
 namespace {
@@ -90,21 +91,33 @@ Status ChunkedDecoder::take(char character) {
             state_ = State::size;
             return Status();
         case State::extension:
-            if (is_line_end) return end_size_line();
-            if (++line_bytes_ > extension_bytes_max) return broken("an extension is too long");
-            return Status();
+            return is_line_end ? end_size_line() : take_extension(character);
         default:
             ASSERT(state_ == State::trailer);
-            if (is_line_end) {
-                if (line_bytes_ == 0) state_ = State::ended;
-                line_bytes_ = 0;
-                return Status();
-            }
-            ++line_bytes_;
-            if (character == '\0') return broken("a trailer is malformed");
-            if (++trailer_bytes_ > trailers_bytes_max) return broken("the trailers are too long");
+            if (!is_line_end) return take_trailer(character);
+            if (line_bytes_ == 0) state_ = State::ended;
+            if (line_bytes_ != 0 && !has_colon_) return broken("a trailer has no colon");
+            line_bytes_ = 0;
+            has_colon_ = false;
             return Status();
     }
+}
+
+Status ChunkedDecoder::take_extension(char character) {
+    if (!is_field_value({&character, 1})) return broken("an extension is malformed");
+    if (++line_bytes_ > extension_bytes_max) return broken("an extension is too long");
+    return Status();
+}
+
+// A trailer is dropped, but it must look like a header: "name: value".
+Status ChunkedDecoder::take_trailer(char character) {
+    const bool begins_value = !has_colon_ && character == ':' && line_bytes_ > 0;
+    const bool is_good = has_colon_ ? is_field_value({&character, 1}) : is_token({&character, 1});
+    if (!is_good && !begins_value) return broken("a trailer is malformed");
+    has_colon_ = has_colon_ || begins_value;
+    ++line_bytes_;
+    if (++trailer_bytes_ > trailers_bytes_max) return broken("the trailers are too long");
+    return Status();
 }
 
 Status ChunkedDecoder::take_size(char character) {
@@ -116,12 +129,13 @@ Status ChunkedDecoder::take_size(char character) {
     if (digits_ == 0) return broken("a size has no digits");
     if (character != '\r' && character != ';') return broken("a size is no hexadecimal number");
     has_return_ = character == '\r';
-    line_bytes_ = 0;
+    line_bytes_ = has_return_ ? 0 : 1;  // the semicolon counts
     state_ = State::extension;
     return Status();
 }
 
 Status ChunkedDecoder::end_size_line() {
+    if (line_bytes_ == 1) return broken("an extension is empty");
     state_ = rest_ == 0 ? State::trailer : State::content;
     digits_ = 0;
     line_bytes_ = 0;

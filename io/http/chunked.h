@@ -1,5 +1,6 @@
 // The chunked transfer coding (RFC 9112, section 7.1), read and written. Strict: lines end with
-// CRLF, sizes are hexadecimal and below 2^60, extensions and trailers are bounded and dropped.
+// CRLF, sizes are hexadecimal and below 2^60, extensions and trailers are bounded, made of what a
+// header may be made of, and dropped.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,8 @@ private:
 
     Status take(char character);
     Status take_size(char character);
+    Status take_extension(char character);
+    Status take_trailer(char character);
     Status end_size_line();
 
     State state_ = State::size;
@@ -37,6 +40,7 @@ private:
     uint32_t line_bytes_ = 0;     // of the extension or trailer line so far
     uint32_t trailer_bytes_ = 0;  // of all trailers
     bool has_return_ = false;     // the last character was CR
+    bool has_colon_ = false;      // in this trailer line
 };
 
 // Content of unknown length as chunked bytes, for a response.

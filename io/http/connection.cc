@@ -1,6 +1,7 @@
 #include "io/http/connection.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <list>
 
@@ -16,8 +17,29 @@ constexpr uint32_t buffer_bytes = 16 << 10;
 constexpr uint32_t room_behind_head = 4 << 10;
 // A connection that was quiet for so long gives its buffer back and waits without one.
 constexpr uint64_t holds_buffer_ns = ns_per_s;
-// Nobody is read from for ever, however fast.
+// Bytes that keep coming behind the last answer (Limits::linger_timeout_ns apart at most) are read
+// and dropped for so long, and so many of them: nobody is read from for ever, however fast.
+constexpr uint64_t linger_ns = 10 * ns_per_s;
 constexpr uint64_t linger_bytes_max = 64_MiB;
+// Connections above the limit that are told so politely; more of them are just closed.
+constexpr uint32_t turned_away_max = 64;
+
+// Says that nothing more comes and drops what the client still sends. Closing at once would make
+// its system throw away an answer that it has not read yet.
+Task<void> linger(Reactor& reactor, BufferPool& buffers, Socket& socket, uint64_t quiet_ns,
+                  Cancel* cancel) {
+    reactor.kernel().finish_sending(socket.descriptor());
+    const uint64_t deadline_ns = reactor.now_ns() + linger_ns;
+    Buffer dropped = buffers.take(buffer_bytes);
+    uint64_t dropped_bytes = 0;
+    while (dropped_bytes < linger_bytes_max) {
+        const uint64_t until_ns = std::min(deadline_ns, reactor.now_ns() + quiet_ns);
+        const Result<uint32_t> count =
+            co_await socket.receive(dropped.bytes(), Until{until_ns, cancel});
+        if (!count || *count == 0) co_return;
+        dropped_bytes += *count;
+    }
+}
 
 }  // namespace
 
@@ -32,16 +54,18 @@ public:
 
 private:
     enum class Received : uint8_t { head, refused, nothing };
+    // What follows an answer: the next request, or the connection's end, at once or lingering.
+    enum class After : uint8_t { next, end, linger };
 
     Task<Received> receive_head();
     Task<bool> receive_some(uint64_t deadline_ns);
-    Task<bool> wait_without_buffer(uint64_t deadline_ns);
+    void give_buffers_back();
     void make_room();
-    Task<bool> serve_request();
-    Task<bool> answer(Response response, bool keeps_alive);
+    Task<After> serve_request();
+    Task<After> after_answer(BodyReader& reader, bool keeps_alive);
+    Task<Status> answer(Response response, bool& keeps_alive);
     Task<bool> drop_rest(BodyReader& reader);
     Task<void> answer_refusal();
-    Task<void> linger();
     void write_head(const Response& response, std::optional<uint64_t> length, bool is_chunked,
                     bool keeps_alive);
 
@@ -64,12 +88,26 @@ struct Server::State {
         connections.erase(connection);
     }
 
+    Task<void> turn_away(Socket socket, Gate::Pass) {
+        ++turned_away_count;
+        const Status sent = co_await socket.send(
+            as_bytes(turned_away_answer), reactor.within_ns(limits.linger_timeout_ns, &stopping));
+        if (sent) co_await linger(reactor, buffers, socket, limits.linger_timeout_ns, &stopping);
+        --turned_away_count;
+    }
+
+    static constexpr std::string_view turned_away_answer =
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+        "Content-Length: 0\r\nConnection: close\r\n\r\n";
+
     Reactor& reactor;
     BufferPool& buffers;
     Handler& handler;
     Limits limits;
     Gate gate;
     std::list<Connection> connections;
+    Cancel stopping;
+    uint32_t turned_away_count = 0;
     bool is_stopping = false;
 };
 
@@ -87,12 +125,9 @@ uint32_t Server::connection_count() const {
 void Server::serve(int descriptor) {
     Result<Gate::Pass> pass = state_->gate.enter();
     if (!pass || connection_count() >= state_->limits.connections_max) {
-        state_->reactor.kernel().try_send(
-            descriptor,
-            as_bytes("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
-                     "Content-Length: 0\r\nConnection: close\r\n\r\n"),
-            false);
-        state_->reactor.kernel().close(descriptor);
+        Socket socket(state_->reactor, descriptor);
+        if (!pass || state_->turned_away_count >= turned_away_max) return;
+        start_detached(state_->turn_away(std::move(socket), std::move(*pass)));
         return;
     }
     const auto connection =
@@ -105,6 +140,7 @@ Task<void> Server::stop(uint64_t deadline_ns) {
         State* state = nullptr;
     };
     state_->is_stopping = true;
+    state_->stopping.cancel();
     for (Connection& connection : state_->connections) {
         if (connection.is_idle()) connection.cut();
     }
@@ -131,9 +167,13 @@ Task<void> Server::Connection::run() {
         if (received == Received::nothing) co_return;
         if (received == Received::refused) co_return co_await answer_refusal();
         is_idle_ = false;
-        const bool goes_on = co_await serve_request();
+        const After after = co_await serve_request();
+        if (after == After::linger) {
+            co_await linger(server_.reactor, server_.buffers, socket_,
+                            server_.limits.linger_timeout_ns, nullptr);
+        }
         is_idle_ = true;
-        if (!goes_on || server_.is_stopping) co_return;
+        if (after != After::next || server_.is_stopping) co_return;
     }
 }
 
@@ -195,11 +235,23 @@ void Server::Connection::make_room() {
 
 // False at the end of the connection, or when the time is over.
 Task<bool> Server::Connection::receive_some(uint64_t deadline_ns) {
-    const bool is_empty = received_.end == 0;
-    for (bool may_wait_long = true;; may_wait_long = false) {
-        if (!received_.buffer) received_.buffer = server_.buffers.take(buffer_bytes);
-        const uint64_t quiet_ns = server_.reactor.now_ns() + holds_buffer_ns;
-        const bool gives_back = is_empty && may_wait_long && quiet_ns < deadline_ns;
+    Reactor& reactor = server_.reactor;
+    for (;;) {
+        if (!received_.buffer) {
+            // Ten thousand idle connections cost their frames, not their buffers.
+            const Until until{deadline_ns, nullptr};
+            if (co_await reactor.poll_readable(socket_.descriptor(), until) < 0) co_return false;
+            received_.buffer = server_.buffers.take(buffer_bytes);
+            const int32_t count =
+                reactor.kernel().try_receive(socket_.descriptor(), received_.buffer.bytes());
+            if (count >= 0) {
+                received_.end = static_cast<uint32_t>(count);
+                co_return count > 0;
+            }
+            if (count != -EAGAIN) co_return false;
+        }
+        const uint64_t quiet_ns = reactor.now_ns() + holds_buffer_ns;
+        const bool gives_back = received_.end == 0 && quiet_ns < deadline_ns;
         const Result<uint32_t> count =
             co_await socket_.receive(received_.buffer.bytes().subspan(received_.end),
                                      Until{gives_back ? quiet_ns : deadline_ns, nullptr});
@@ -208,21 +260,17 @@ Task<bool> Server::Connection::receive_some(uint64_t deadline_ns) {
             co_return *count > 0;
         }
         if (!gives_back || count.error().code != Errc::timed_out) co_return false;
-        if (!co_await wait_without_buffer(deadline_ns)) co_return false;
+        give_buffers_back();
     }
 }
 
-// Ten thousand idle connections cost their frames, not their buffers.
-Task<bool> Server::Connection::wait_without_buffer(uint64_t deadline_ns) {
+void Server::Connection::give_buffers_back() {
     received_.buffer = Buffer();
     out_ = std::string();
     head_.headers = std::vector<Header>();
-    co_return co_await server_.reactor.poll_readable(socket_.descriptor(),
-                                                     Until{deadline_ns, nullptr}) >= 0;
 }
 
-// True if the connection can take another request.
-Task<bool> Server::Connection::serve_request() {
+Task<Server::Connection::After> Server::Connection::serve_request() {
     BodyReader reader(server_.reactor, server_.buffers, socket_, received_, head_,
                       server_.limits.progress_timeout_ns);
     // The reader stays here when the handler takes the body away: what it left is dropped below.
@@ -241,34 +289,41 @@ Task<bool> Server::Connection::serve_request() {
     const bool can_drop = reader.is_ended() || (!reader.has_failed() && !reader.is_withheld() &&
                                                 reader.remaining_bytes().value_or(0) <=
                                                     server_.limits.drained_bytes_max);
-    const bool keeps_alive =
-        head_.keeps_alive && can_drop && !response.closes && !server_.is_stopping;
-    const bool is_answered = co_await answer(std::move(response), keeps_alive);
-    if (!is_answered) co_return false;
-    if (!keeps_alive) {
-        if (!reader.is_ended()) co_await linger();
-        co_return false;
-    }
-    co_return reader.is_ended() || co_await drop_rest(reader);
+    bool keeps_alive = head_.keeps_alive && can_drop && !response.closes && !server_.is_stopping;
+    const Status sent = co_await answer(std::move(response), keeps_alive);
+    if (!sent) co_return After::end;  // the client sees that the answer breaks off
+    co_return co_await after_answer(reader, keeps_alive);
 }
 
-// True if the answer is out and the client knows where it ended.
-Task<bool> Server::Connection::answer(Response response, bool keeps_alive) {
-    const bool is_head = head_.method == Method::head;
+Task<Server::Connection::After> Server::Connection::after_answer(BodyReader& reader,
+                                                                 bool keeps_alive) {
+    const bool has_unread = !reader.is_ended() || received_.begin != received_.end;
+    if (keeps_alive) {
+        if (reader.is_ended() || co_await drop_rest(reader)) co_return After::next;
+        co_return After::linger;
+    }
+    // Who asked for the end sends nothing more; whom we cut may be sending.
+    co_return has_unread || head_.keeps_alive ? After::linger : After::end;
+}
+
+// Sends it; `keeps_alive` becomes false where only the connection's end can end the body.
+Task<Status> Server::Connection::answer(Response response, bool& keeps_alive) {
+    const uint16_t status = response.head.status();
+    const bool never_has_body = status == 204 || status == 304;
+    if (never_has_body) response.has_length = false;
     std::optional<uint64_t> length = response.body.size_bytes();
     const bool is_chunked = !length && !head_.is_http_1_0;
     if (response.length_only) length = response.length_only;
-    if (!length) keeps_alive = keeps_alive && is_chunked;
+    keeps_alive = keeps_alive && (length || is_chunked || !response.has_length);
     write_head(response, length, is_chunked, keeps_alive);
-    Body body = is_head || response.length_only ? Body() : std::move(response.body);
+    const bool is_bare = head_.method == Method::head || response.length_only || never_has_body;
+    Body body = is_bare ? Body() : std::move(response.body);
     if (is_chunked && body.is_source()) {
         body = Body(make_chunked_encoder(server_.buffers,
                                          body.into_source(server_.reactor, server_.buffers)));
     }
-    const Status sent = co_await socket_.send_with_body(
-        as_bytes(out_), std::move(body), server_.limits.progress_timeout_ns, nullptr);
-    // Without a length, the end of the connection is the end of the body.
-    co_return sent.has_value() && (length || is_chunked || !response.has_length);
+    co_return co_await socket_.send_with_body(as_bytes(out_), std::move(body),
+                                              server_.limits.progress_timeout_ns, nullptr);
 }
 
 void Server::Connection::write_head(const Response& response, std::optional<uint64_t> length,
@@ -310,19 +365,9 @@ Task<void> Server::Connection::answer_refusal() {
     write_head(response, length, false, false);
     const Status sent = co_await socket_.send_with_body(
         as_bytes(out_), std::move(response.body), server_.limits.progress_timeout_ns, nullptr);
-    if (sent) co_await linger();
-}
-
-Task<void> Server::Connection::linger() {
-    const uint64_t deadline_ns = server_.reactor.now_ns() + server_.limits.linger_timeout_ns;
-    Buffer dropped = server_.buffers.take(buffer_bytes);
-    uint64_t dropped_bytes = 0;
-    while (dropped_bytes < linger_bytes_max) {
-        const Result<uint32_t> count =
-            co_await socket_.receive(dropped.bytes(), Until{deadline_ns, nullptr});
-        if (!count || *count == 0) co_return;
-        dropped_bytes += *count;
-    }
+    if (sent)
+        co_await linger(server_.reactor, server_.buffers, socket_, server_.limits.linger_timeout_ns,
+                        nullptr);
 }
 
 }  // namespace penstock::io::http

@@ -26,8 +26,8 @@ struct Limits {
     uint64_t progress_timeout_ns = 30'000'000'000;  // for each piece of a body, both ways
     uint64_t idle_timeout_ns = 300'000'000'000;     // between requests
     uint64_t drained_bytes_max = 1 << 20;           // of a body that the handler did not want
-    // How long is read and dropped behind an answer that ends a connection, so that the client
-    // reads the answer instead of a reset.
+    // Behind an answer that ends a connection, what still comes is read and dropped until nothing
+    // came for so long, so that the client reads the answer instead of a reset.
     uint64_t linger_timeout_ns = 2'000'000'000;
     uint32_t connections_max = 16'384;  // for each core; above: 503 and close
 };

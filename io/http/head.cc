@@ -29,19 +29,37 @@ Method method_from(std::string_view text) {
     return Method::other;
 }
 
+// The size of "http://host:port" at the front of `target`; 0 if it is no absolute form that may
+// stand there: an authority with a user in it, or none at all, is refused with the rest.
+size_t authority_end(std::string_view target) {
+    for (const std::string_view scheme : {"http://", "https://"}) {
+        if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+        const size_t end = std::min(target.find_first_of("/?#", scheme.size()), target.size());
+        const std::string_view authority = target.substr(scheme.size(), end - scheme.size());
+        return !authority.empty() && is_host(authority) ? end : 0;
+    }
+    return 0;
+}
+
 // Splits the target into path and query. "http://host/path" is as good as "/path".
 bool split_target(RequestHead& head) {
     std::string_view target = head.target;
-    if (equals_ignoring_case(target.substr(0, 7), "http://")) {
-        const size_t slash = target.find('/', 7);
-        target = slash == std::string_view::npos ? "/" : target.substr(slash);
-    }
     if (target == "*") {
         head.path = target;
-        head.query = {};
         return head.method == Method::options;
     }
-    if (target.empty() || target.front() != '/' || target.contains('#')) return false;
+    if (target.contains('#')) return false;
+    if (target.front() != '/') {
+        const size_t end = authority_end(target);
+        if (end == 0) return false;
+        target.remove_prefix(end);
+        // An authority alone means the root.
+        if (!target.starts_with('/')) {
+            head.path = "/";
+            head.query = target.empty() ? target : target.substr(1);
+            return true;
+        }
+    }
     const size_t question = target.find('?');
     head.path = target.substr(0, question);
     head.query =
@@ -246,6 +264,8 @@ std::expected<void, HeadError> parse_request_head(Bytes bytes, const HeadLimits&
 }
 
 void ResponseHead::add(std::string_view name, std::string_view value) {
+    constexpr size_t usual_bytes = 512;  // one allocation for what a response usually says
+    if (text_.empty()) text_.reserve(usual_bytes);
     text_.append(name).append(": ");
     for (const char character : value) {
         if (character != '\r' && character != '\n' && character != '\0') {
@@ -265,14 +285,26 @@ std::string_view reason_phrase(uint16_t status) {
             return "Continue";
         case 200:
             return "OK";
+        case 201:
+            return "Created";
         case 202:
             return "Accepted";
         case 204:
             return "No Content";
         case 206:
             return "Partial Content";
+        case 301:
+            return "Moved Permanently";
+        case 302:
+            return "Found";
+        case 303:
+            return "See Other";
         case 304:
             return "Not Modified";
+        case 307:
+            return "Temporary Redirect";
+        case 308:
+            return "Permanent Redirect";
         case 400:
             return "Bad Request";
         case 401:
@@ -289,12 +321,16 @@ std::string_view reason_phrase(uint16_t status) {
             return "Conflict";
         case 410:
             return "Gone";
+        case 411:
+            return "Length Required";
         case 412:
             return "Precondition Failed";
         case 413:
             return "Content Too Large";
         case 414:
             return "URI Too Long";
+        case 415:
+            return "Unsupported Media Type";
         case 416:
             return "Range Not Satisfiable";
         case 417:
@@ -311,8 +347,12 @@ std::string_view reason_phrase(uint16_t status) {
             return "Internal Server Error";
         case 501:
             return "Not Implemented";
+        case 502:
+            return "Bad Gateway";
         case 503:
             return "Service Unavailable";
+        case 504:
+            return "Gateway Timeout";
         case 505:
             return "HTTP Version Not Supported";
         case 507:

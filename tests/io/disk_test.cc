@@ -297,6 +297,7 @@ public:
     Address local_address(int) const override { return {}; }
     Address peer_address(int) const override { return {}; }
     void shutdown(int) override {}
+    void finish_sending(int) override {}
     void close(int descriptor) override { ::close(descriptor); }
     void forget(int) override {}
     int32_t try_read(int file, MutableBytes buffer, uint64_t offset) override {
