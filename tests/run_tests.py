@@ -82,8 +82,8 @@ def run(test, label, mode):
     try:
         # Meson names programs relative to the build directory.
         directory = os.path.join(ROOT, "out", label)
-        done = subprocess.run(test["cmd"], cwd=directory, env=environment, timeout=timeout, text=True,
-                              errors="replace", stdin=subprocess.DEVNULL,
+        done = subprocess.run(test["cmd"], cwd=directory, env=environment, timeout=timeout,
+                              text=True, errors="replace", stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         output, return_code = done.stdout, done.returncode
     except subprocess.TimeoutExpired as expired:
