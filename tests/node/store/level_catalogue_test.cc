@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "io/fault_disk.h"
 #include "io/memory_disk.h"
 #include "node/store/catalogue.h"
@@ -139,7 +141,9 @@ TEST(LevelCatalogue, PowerCutKeepsWhatWasSyncedAndNeverHalfABatch) {
 // A batch that fills LevelDB's buffer starts a new log, whose name nobody else makes durable.
 TEST(LevelCatalogue, PowerCutKeepsASyncedBatchInANewLog) {
     constexpr uint64_t calls_max = 800;
-    for (uint64_t cut = 0; cut < calls_max; ++cut) {
+    // Each cut writes 10 MB; call 255 is the one where the batch was lost without our sync.
+    const uint64_t stride = std::getenv("PENSTOCK_DEEP") != nullptr ? 1 : 16;
+    for (uint64_t cut = 255 % stride; cut < calls_max; cut += stride) {
         SCOPED_TRACE(cut);
         io::MemoryStorage storage;
         storage.power_off_at(cut);
