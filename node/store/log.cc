@@ -24,6 +24,7 @@ RecordLog::RecordLog(io::Disk& disk, io::BufferPool& buffers, Space& space,
       durable_moved_(reactor_),
       spare_done_(reactor_),
       ended_(reactor_) {
+    options_.segment_bytes = round_up(options_.segment_bytes, page_bytes);
     // Small segments (tests, tiny disks) must hold several groups, and all that waits for a sync.
     const uint64_t quarter = std::max<uint64_t>(options_.segment_bytes / 4, page_bytes);
     options_.group_bytes_max =
@@ -46,7 +47,7 @@ io::Task<Result<Prepared>> RecordLog::prepare(RecordDraft draft, Durability dura
     CO_TRY(const io::Gate::Pass pass, gate_.enter());
     const uint64_t room_max =
         options_.segment_bytes - block_bytes - mark_bytes - end_of_archive_bytes;
-    if (record_bytes(draft) > room_max) {
+    if (placed_bytes_max(draft) > room_max) {
         co_return fail(Errc::too_large, "a record is larger than a segment");
     }
     // The first block of a PAX record is written after the rest is durable, so it always waits.
@@ -83,7 +84,7 @@ io::Task<Status> RecordLog::start(LogStart start, std::vector<TailRecord> tail) 
     durable_ = tail.empty() ? start.end : begin_of(tail.front().place);
     written_end_ = start.end;
     stamped_durable_ = start.is_open ? start.end : 0;
-    is_small_segment_next_ = !start.is_open;
+    if (!start.is_open) spare_bytes_next_ = std::min(options_.segment_bytes, segment_bytes_min);
     stats_.segment_bytes = start.all_segments_bytes;
 
     if (start.is_open) {
@@ -167,7 +168,7 @@ io::Task<void> RecordLog::close_log() {
 
 io::Task<void> RecordLog::commit_next() {
     const Waiter& first = *waiting_.front();
-    const Status room = co_await make_room(record_bytes(first.draft), first.is_privileged);
+    const Status room = co_await make_room(placed_bytes_max(first.draft), first.is_privileged);
     if (!room) {
         refuse_waiting(room.error(), first.is_privileged);
         co_return;
@@ -185,8 +186,7 @@ io::Task<void> RecordLog::commit_marks(uint32_t count, uint8_t flags) {
     mark.kind = RecordKind::mark;
     mark.flags = flags;
     auto group = std::make_unique<Group>();
-    group->buffer = buffers_.take(count * block_bytes);
-    group->offset = active_->end;
+    group->begin(buffers_, active_->end, count * block_bytes);
     group->is_mark = true;
     for (uint32_t index = 0; index < count; ++index) add_record(*group, mark, nullptr);
     active_->end += group->bytes;
@@ -196,6 +196,7 @@ io::Task<void> RecordLog::commit_marks(uint32_t count, uint8_t flags) {
 
 io::Task<void> RecordLog::write_newest() {
     Group& group = *undurable_.back();
+    group.pad();
     stats_.groups += 1;
     stats_.bytes += group.bytes;
     has_written_ = true;
@@ -252,7 +253,8 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
     const uint64_t room = active_->room_bytes();
     size_t count = 0;
     for (const Waiter* waiter : waiting_) {
-        const uint32_t more = record_bytes(waiter->draft);
+        const uint32_t more = gap_before(waiter->draft, active_->end + bytes) +
+                              record_bytes(waiter->draft);
         if (count > 0 && bytes + more > options_.group_bytes_max) break;
         if (bytes + more > room) break;
         bytes += more;
@@ -261,13 +263,13 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
     ASSERT(count > 0);
 
     auto group = std::make_unique<Group>();
-    group->buffer = buffers_.take(bytes);
-    group->offset = active_->end;
+    group->begin(buffers_, active_->end, bytes);
     group->entries.reserve(count + 1);
     if (active_->end == 0) add_segment_header(*group, durable_);
     for (size_t index = 0; index < count; ++index) {
         Waiter* waiter = waiting_.front();
         waiting_.pop_front();
+        add_gap(*group, gap_before(waiter->draft, group->offset + group->bytes));
         add_record(*group, waiter->draft, waiter);
         if (waiter->durability == Durability::group) group->wants_sync = true;
     }
@@ -308,6 +310,12 @@ void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waite
     last_digest_ = draft.digest;
     stamped_durable_ = std::max(stamped_durable_, durable_);
     stats_.records += 1;
+}
+
+void RecordLog::add_gap(Group& group, uint32_t bytes) {
+    RecordDraft mark;
+    mark.kind = RecordKind::mark;
+    for (; bytes > 0; bytes -= block_bytes) add_record(group, mark, nullptr);
 }
 
 void RecordLog::add_segment_header(Group& group, Lsn previous_end) {

@@ -129,6 +129,7 @@ private:
     void refuse_waiting(const Error& error, bool also_privileged);
     std::unique_ptr<Group> build_group();
     void add_record(Group& group, const RecordDraft& draft, Waiter* waiter);
+    void add_gap(Group& group, uint32_t bytes);
     void add_segment_header(Group& group, Lsn previous_end);
     static void hold_back_first_block(Group& group, uint32_t offset, uint32_t phase);
 
@@ -202,7 +203,8 @@ private:
     uint32_t next_segment_ = 1;
     uint32_t spare_ = 0;  // 0: none
     uint64_t spare_bytes_ = 0;
-    bool is_small_segment_next_ = true;  // the first one of a run, so that nobody waits long
+    // The first segments of a run are small: nobody waits until 256 MiB of zeros are written.
+    uint64_t spare_bytes_next_ = segment_bytes_max;
     Error spare_error_{Errc::unavailable, ""};
     LogStats stats_;
 };

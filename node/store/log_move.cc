@@ -83,7 +83,7 @@ io::Task<Status> RecordLog::move_groups(std::vector<std::unique_ptr<Group>>& gro
     // The header is the last to become durable: until then the old segment stands.
     std::vector<std::unique_ptr<Group>> moved;
     moved.push_back(std::make_unique<Group>());
-    moved.back()->buffer = buffers_.take(block_bytes);
+    moved.back()->begin(buffers_, 0, block_bytes);
     add_segment_header(*moved.back(), previous_end);
     hold_back_first_block(*moved.back(), 0, 2);
     active_->end = block_bytes;
@@ -94,6 +94,7 @@ io::Task<Status> RecordLog::move_groups(std::vector<std::unique_ptr<Group>>& gro
     for (const auto& group : moved) {
         pointers.push_back(group.get());
         if (group->bytes == 0) continue;
+        group->pad();
         status = co_await active_->file->write_exactly(group->written(), group->offset);
         if (!status) break;
     }
@@ -126,11 +127,10 @@ Digest128 RecordLog::digest_before(const std::vector<std::unique_ptr<Group>>& gr
 // is known that the move succeeded.
 std::unique_ptr<RecordLog::Group> RecordLog::copy_group(const Group& group, Lsn previous_end) {
     auto copy = std::make_unique<Group>();
-    copy->offset = active_->end;
     copy->is_mark = group.is_mark;
     uint32_t bytes = 0;
     for (const Entry& entry : group.entries) bytes += entry.bytes;
-    if (bytes > 0) copy->buffer = buffers_.take(bytes);
+    copy->begin(buffers_, active_->end, bytes);
     for (const Entry& entry : group.entries) {
         const MutableBytes to = copy->buffer.bytes().subspan(copy->bytes, entry.bytes);
         std::memcpy(to.data(), group.buffer.data() + entry.offset, entry.bytes);
@@ -218,10 +218,9 @@ void RecordLog::start_spare() {
 }
 
 io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint64_t bytes_min) {
-    // The first segment of a run is small, so that the first writer does not wait for 256 MiB.
     const uint64_t smallest = round_up(
         std::max(std::min(options_.segment_bytes, segment_bytes_min), bytes_min), page_bytes);
-    uint64_t bytes = is_small_segment_next_ ? smallest : std::max(options_.segment_bytes, smallest);
+    uint64_t bytes = std::max(std::min(options_.segment_bytes, spare_bytes_next_), smallest);
     Status status = co_await space_.admit(bytes);
     if (!status && bytes > smallest) {
         bytes = smallest;
@@ -237,7 +236,7 @@ io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint6
             spare_ = number;
             spare_bytes_ = bytes;
             stats_.segment_bytes += bytes;
-            is_small_segment_next_ = false;
+            spare_bytes_next_ = std::min(4 * bytes, segment_bytes_max);
         }
     }
     if (!status) spare_error_ = status.error();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "io/base/units.h"
 #include "node/store/log.h"
 
 namespace penstock::node {
@@ -15,6 +16,23 @@ constexpr uint32_t page_bytes = 4096;  // what the device and the page cache wri
 // Kept back in each segment for the marks behind its last record: an orderly stop fills a page
 // with them, so that what is written after the next start shares no page with older records.
 constexpr uint32_t mark_bytes = page_bytes;
+
+// A payload from this size on begins with a page of its segment, so that it can be sent from the
+// page cache without a copy (reader.cc). Marks fill the gap before its header.
+constexpr uint32_t aligned_payload_bytes_min = 32 << 10;
+
+// What lies before a record that is added at `at`: whole blocks, less than a page.
+inline uint32_t gap_before(const RecordDraft& draft, uint64_t at) {
+    if (draft.payload.size() < aligned_payload_bytes_min) return 0;
+    const uint64_t payload_blocks_bytes = round_up(draft.payload.size(), block_bytes);
+    const uint64_t payload_at = at + record_bytes(draft) - payload_blocks_bytes;
+    return static_cast<uint32_t>(round_up(payload_at, page_bytes) - payload_at);
+}
+// The most that a record takes, wherever it is added.
+inline uint32_t placed_bytes_max(const RecordDraft& draft) {
+    const bool is_aligned = draft.payload.size() >= aligned_payload_bytes_min;
+    return record_bytes(draft) + (is_aligned ? page_bytes - block_bytes : 0);
+}
 
 // One writer, in its own frame until its record is done.
 struct RecordLog::Waiter {
@@ -50,19 +68,34 @@ struct RecordLog::Group {
     };
 
     io::Buffer buffer;
-    uint32_t bytes = 0;
-    uint64_t offset = 0;  // in the segment
+    uint32_t bytes = 0;         // of the records
+    uint32_t padded_bytes = 0;  // with what follows them up to the end of a page
+    uint64_t offset = 0;        // in the segment
     Lsn end = 0;
     std::vector<Entry> entries;
     std::vector<HeldBack> held_back;
     bool wants_sync = false;
     bool is_mark = false;
 
-    Bytes written() const { return buffer.bytes().first(bytes); }
+    // The buffer for `expected_bytes` of records at `at`.
+    void begin(io::BufferPool& buffers, uint64_t at, uint32_t expected_bytes) {
+        offset = at;
+        buffer = buffers.take(static_cast<uint32_t>(padded_end(expected_bytes) - offset));
+    }
+    // The last page is written whole, with zeros that lie there anyway: a segment's pages are not
+    // in memory at first, and a write of a part of one would wait until the rest was read.
+    void pad() {
+        padded_bytes = static_cast<uint32_t>(padded_end(bytes) - offset);
+        std::ranges::fill(buffer.bytes().subspan(bytes, padded_bytes - bytes), std::byte{0});
+    }
+    Bytes written() const { return buffer.bytes().first(padded_bytes); }
     bool holds_back(uint32_t phase) const {
         return std::ranges::any_of(held_back,
                                    [phase](const HeldBack& held) { return held.phase == phase; });
     }
+
+private:
+    uint64_t padded_end(uint32_t size) const { return round_up(offset + size, page_bytes); }
 };
 
 // The segment that is written to.

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <vector>
 
 #include "io/base/units.h"
+#include "io/buffer_pool.h"
 
 namespace penstock::node {
 namespace {
@@ -14,11 +14,14 @@ constexpr size_t number_digits = 10;
 constexpr std::string_view extension = ".tar";
 constexpr const char* new_segment_path = "segment.new";
 
+// Past the page cache: through it, these zeros were a quarter of what a small durable PUT cost.
 Status fill_with_zeros(io::BlockingFile& file, uint64_t bytes) {
-    const std::vector<std::byte> zeros(std::min<uint64_t>(bytes, 1_MiB));
+    io::BufferPool memory(0);
+    io::Buffer zeros = memory.take(static_cast<uint32_t>(std::min<uint64_t>(bytes, 1_MiB)));
+    std::ranges::fill(zeros.bytes(), std::byte{0});
     for (uint64_t at = 0; at < bytes; at += zeros.size()) {
         const uint64_t part = std::min<uint64_t>(zeros.size(), bytes - at);
-        TRY_STATUS(file.write_exactly(Bytes(zeros).first(part), at));
+        TRY_STATUS(file.write_exactly(zeros.bytes().first(part), at));
     }
     return file.sync();
 }
@@ -43,14 +46,14 @@ std::optional<uint32_t> segment_number(std::string_view file_name) {
 
 Status create_segment(io::BlockingDisk& disk, uint32_t number, uint64_t bytes) {
     // Twice the most, for a segment that takes over a whole other one's records.
-    ASSERT(bytes > 0 && bytes <= 2 * segment_bytes_max && bytes % block_bytes == 0);
+    ASSERT(bytes > 0 && bytes <= 2 * segment_bytes_max && bytes % io::direct_alignment == 0);
     // Under another name until it is whole: `log` holds archives at any time, and an empty file is
     // none. What a crash left of an earlier one is in the way.
     const Status removed = disk.remove(new_segment_path);
     if (!removed && removed.error().code != Errc::not_found) return removed;
     const auto make = [&]() -> Status {
         {
-            TRY(const auto file, disk.open(new_segment_path, io::OpenMode::create));
+            TRY(const auto file, disk.open(new_segment_path, io::OpenMode::create_direct));
             TRY_STATUS(fill_with_zeros(*file, bytes));
         }
         TRY_STATUS(disk.rename(new_segment_path, segment_path(number)));
