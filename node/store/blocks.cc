@@ -35,17 +35,22 @@ void VerifiedMarks::clear(uint64_t block) {
     if (word < words_.size()) words_[word] &= ~(uint64_t{1} << (block % 64));
 }
 
+void VerifiedMarks::mark_all(uint64_t offset, uint64_t size) {
+    const uint64_t last = (offset + size - 1) / unit_bytes_;
+    for (uint64_t block = offset / unit_bytes_; block <= last; ++block) mark(block);
+}
+
 bool VerifiedMarks::are_marked(uint64_t offset, uint64_t size) const {
-    const uint64_t last = (offset + size - 1) / checked_block_bytes;
-    for (uint64_t block = offset / checked_block_bytes; block <= last; ++block) {
+    const uint64_t last = (offset + size - 1) / unit_bytes_;
+    for (uint64_t block = offset / unit_bytes_; block <= last; ++block) {
         if (!is_marked(block)) return false;
     }
     return true;
 }
 
 void VerifiedMarks::clear_all(uint64_t offset, uint64_t size) {
-    const uint64_t last = (offset + size - 1) / checked_block_bytes;
-    for (uint64_t block = offset / checked_block_bytes; block <= last; ++block) clear(block);
+    const uint64_t last = (offset + size - 1) / unit_bytes_;
+    for (uint64_t block = offset / unit_bytes_; block <= last; ++block) clear(block);
 }
 
 bool VerifiedMarks::is_marked(uint64_t block) const {

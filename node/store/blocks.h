@@ -29,17 +29,22 @@ private:
     uint32_t current_bytes_ = 0;
 };
 
-// Which blocks of an open file this core has seen with the right checksum.
+// Which blocks of an open file this core has seen with the right checksum. Of an object file its
+// checked blocks; of a segment its pages, where only whole payloads that begin with one are marked.
 class VerifiedMarks {
 public:
+    explicit VerifiedMarks(uint32_t unit_bytes) : unit_bytes_(unit_bytes) {}
+
     void mark(uint64_t block);
     void clear(uint64_t block);
     bool is_marked(uint64_t block) const;
     // All blocks that [offset, offset + size) touches; size >= 1.
+    void mark_all(uint64_t offset, uint64_t size);
     bool are_marked(uint64_t offset, uint64_t size) const;
     void clear_all(uint64_t offset, uint64_t size);
 
 private:
+    uint32_t unit_bytes_;
     std::vector<uint64_t> words_;
 };
 

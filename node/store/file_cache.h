@@ -16,6 +16,9 @@
 namespace penstock::node {
 
 struct OpenFile {
+    OpenFile(std::unique_ptr<io::File> opened, uint32_t verified_unit_bytes)
+        : file(std::move(opened)), verified(verified_unit_bytes) {}
+
     std::unique_ptr<io::File> file;
     // Of an object file, once a read needed them:
     std::vector<uint32_t> blocks;  // the checksum of each

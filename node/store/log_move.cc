@@ -196,6 +196,7 @@ io::Task<Status> RecordLog::activate(bool is_privileged, uint64_t bytes) {
 }
 
 io::Task<Status> RecordLog::await_spare(bool is_privileged, uint64_t bytes) {
+    is_spare_urgent_ = !spare_done_.is_set();
     co_await spare_done_.wait();
     if (spare_ != 0 && spare_bytes_ < bytes) {
         // Too small for what has to be moved; swept at the next start if it cannot be removed.
@@ -204,6 +205,7 @@ io::Task<Status> RecordLog::await_spare(bool is_privileged, uint64_t bytes) {
     if (spare_ != 0) co_return Status();
     CO_TRY(io::Gate::Pass pass, background_.enter());
     spare_done_.reset();
+    is_spare_urgent_ = true;
     co_await create_spare(std::move(pass), is_privileged, bytes);
     if (spare_ == 0) co_return fail(spare_error_);
     co_return Status();
@@ -229,17 +231,17 @@ io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint6
     if (!status && is_privileged) status = Status();
     if (status) {
         const uint32_t number = next_segment_++;
-        status = co_await disk_.pool().run(reactor_, [this, number, bytes] {
-            return create_segment(disk_.blocking(), number, bytes);
-        });
+        const SegmentMaking making{disk_, buffers_, is_spare_urgent_, cancel_};
+        status = co_await create_segment(number, bytes, making);
         if (status) {
             spare_ = number;
             spare_bytes_ = bytes;
             stats_.segment_bytes += bytes;
-            spare_bytes_next_ = std::min(4 * bytes, segment_bytes_max);
+            spare_bytes_next_ = std::min(2 * bytes, segment_bytes_max);
         }
     }
     if (!status) spare_error_ = status.error();
+    is_spare_urgent_ = false;
     spare_done_.set();
 }
 

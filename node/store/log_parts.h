@@ -12,14 +12,10 @@
 
 namespace penstock::node {
 
-constexpr uint32_t page_bytes = 4096;  // what the device and the page cache write at once
+constexpr uint32_t page_bytes = segment_page_bytes;
 // Kept back in each segment for the marks behind its last record: an orderly stop fills a page
 // with them, so that what is written after the next start shares no page with older records.
 constexpr uint32_t mark_bytes = page_bytes;
-
-// A payload from this size on begins with a page of its segment, so that it can be sent from the
-// page cache without a copy (reader.cc). Marks fill the gap before its header.
-constexpr uint32_t aligned_payload_bytes_min = 32 << 10;
 
 // What lies before a record that is added at `at`: whole blocks, less than a page.
 inline uint32_t gap_before(const RecordDraft& draft, uint64_t at) {

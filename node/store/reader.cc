@@ -1,6 +1,7 @@
 #include "node/store/reader.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "io/base/units.h"
@@ -19,7 +20,13 @@ constexpr uint32_t head_room_min = 512;
 // A range up to this is one chunk: read and verified at once.
 constexpr uint64_t short_range_bytes_max = 256_KiB;
 // From here on sendfile is cheaper than a copy (io/DESIGN.md).
-constexpr uint64_t file_range_bytes_min = 48_KiB;
+constexpr uint64_t file_range_bytes_min = aligned_payload_bytes_min;
+// What is read of a record to find its content: most have one header block, some a short PAX part.
+constexpr uint32_t header_bytes_read = 2048;
+
+bool begins_with_a_page(uint64_t offset) {
+    return offset % segment_page_bytes == 0;
+}
 
 // The part of [0, size) that a client's range means.
 ReadRange clipped(ReadRange range, uint64_t size) {
@@ -110,11 +117,59 @@ Result<Attributes> Reader::attributes_of(const ReadRecord& record) {
     return std::move(*attributes);
 }
 
+std::optional<OpenedObject> Reader::open_in_place(ObjectName name, Place place, ReadRange range) {
+    const std::shared_ptr<OpenFile> segment = files_.find_segment(place.segment);
+    if (segment == nullptr || segment->file->descriptor() < 0) return std::nullopt;
+    std::array<std::byte, header_bytes_read> bytes;
+    if (!segment->file->try_read_exactly(bytes, place.offset_bytes())) return std::nullopt;
+    const std::optional<RecordHeader> header = parse_record_header(bytes);
+    if (!header || header->head.kind != RecordKind::object || header->object != name.object ||
+        header->head.bucket != name.bucket || header->head.lsn != begin_of(place) ||
+        header->head.record_bytes() != place.record_bytes()) {
+        return std::nullopt;
+    }
+    OpenedObject opened;
+    opened.range = clipped(range, header->head.content_bytes);
+    const uint64_t offset =
+        place.offset_bytes() + header->head.header_bytes() + opened.range.offset;
+    const uint64_t size = opened.range.size;
+    if (size < file_range_bytes_min || !begins_with_a_page(offset)) return std::nullopt;
+    if (!segment->verified.are_marked(offset, size)) return std::nullopt;
+    if (!io::is_resident(segment->file->descriptor(), offset, size)) {
+        segment->verified.clear_all(offset, size);
+        return std::nullopt;
+    }
+    CustomMetadata custom;
+    if (!header->variable.empty()) {
+        std::optional<Attributes> attributes = parse_attributes(header->variable);
+        if (!attributes) return std::nullopt;
+        custom = std::move(attributes->custom);
+    }
+    opened.attributes = attributes_from(header->head, std::move(custom));
+    opened.body =
+        io::Body(io::FileRange{segment->file->descriptor(), offset, size, segment});
+    return opened;
+}
+
+// The record was just read whole, through the page cache, and found to be right.
+void Reader::mark_verified(const ReadRecord& record, const Place& place) {
+    const RecordHead& head = record.header.head;
+    const uint64_t offset = place.offset_bytes() + head.header_bytes();
+    if (head.payload_bytes < file_range_bytes_min || !begins_with_a_page(offset)) return;
+    const std::shared_ptr<OpenFile> segment = files_.find_segment(place.segment);
+    if (segment != nullptr) segment->verified.mark_all(offset, head.payload_bytes);
+}
+
 io::Task<Result<OpenedObject>> Reader::open(ObjectName name, Place place, ReadRange range) {
+    if (!place.is_in_files() && place.record_bytes() > file_range_bytes_min) {
+        std::optional<OpenedObject> opened = open_in_place(name, place, range);
+        if (opened) co_return std::move(*opened);
+    }
     CO_TRY(ReadRecord record, co_await read_record_of(name, place));
     if (record.header.head.kind == RecordKind::extents) {
         co_return co_await open_extents(std::move(record), range);
     }
+    mark_verified(record, place);
     OpenedObject opened;
     const RecordHead& head = record.header.head;
     CustomMetadata custom;

@@ -6,7 +6,8 @@
 // checksum, the next ones on their way while the last are sent.
 //
 // A block that this core has verified since it opened the file, and whose pages are resident, is
-// not verified again: a member of a hot shard costs its own bytes only.
+// not verified again: a member of a hot shard costs its own bytes only. Such pages leave by
+// sendfile, from object files and from segments whose payload begins with a page.
 #pragma once
 
 #include <cstdint>
@@ -71,6 +72,10 @@ public:
 private:
     std::unexpected<Error> corrupt(const char* what, const Place& place);
     std::unexpected<Error> corrupt(const char* what, const FileId& id);
+    // A small object as its segment's own pages, if it is worth it and they are verified and
+    // resident; nothing is said about its errors.
+    std::optional<OpenedObject> open_in_place(ObjectName name, Place place, ReadRange range);
+    void mark_verified(const ReadRecord& record, const Place& place);
     io::Task<Result<OpenedObject>> open_extents(ReadRecord record, ReadRange range);
     io::Task<Result<io::Body>> open_range(const Attributes& attributes, ReadRange range);
     // The file of an extent with its checksums loaded.

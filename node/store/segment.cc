@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "io/base/units.h"
-#include "io/buffer_pool.h"
 
 namespace penstock::node {
 namespace {
@@ -15,15 +14,38 @@ constexpr std::string_view extension = ".tar";
 constexpr const char* new_segment_path = "segment.new";
 
 // Past the page cache: through it, these zeros were a quarter of what a small durable PUT cost.
-Status fill_with_zeros(io::BlockingFile& file, uint64_t bytes) {
-    io::BufferPool memory(0);
-    io::Buffer zeros = memory.take(static_cast<uint32_t>(std::min<uint64_t>(bytes, 1_MiB)));
+// Between two pieces the device is others' for as long as the piece took, unless somebody waits.
+io::Task<Status> fill_with_zeros(io::File& file, uint64_t bytes, const SegmentMaking& making) {
+    io::Buffer zeros =
+        making.buffers.take(static_cast<uint32_t>(std::min<uint64_t>(bytes, 1_MiB)));
     std::ranges::fill(zeros.bytes(), std::byte{0});
+    io::Reactor& reactor = making.disk.reactor();
     for (uint64_t at = 0; at < bytes; at += zeros.size()) {
+        const uint64_t begun_ns = reactor.now_ns();
         const uint64_t part = std::min<uint64_t>(zeros.size(), bytes - at);
-        TRY_STATUS(file.write_exactly(zeros.bytes().first(part), at));
+        CO_TRY_STATUS(co_await file.write_exactly(zeros.bytes().first(part), at));
+        if (making.is_urgent) continue;
+        const uint64_t pause_ns = reactor.now_ns() - begun_ns;
+        if (co_await reactor.sleep(reactor.within_ns(pause_ns, &making.cancel)) != 0) {
+            co_return fail(Errc::unavailable, "stopping");
+        }
     }
-    return file.sync();
+    co_return co_await file.sync();
+}
+
+// Under another name until it is whole: `log` holds archives at any time, and an empty file is
+// none. What a crash left of an earlier one is in the way.
+io::Task<Status> make_segment(uint32_t number, uint64_t bytes, const SegmentMaking& making) {
+    const Status removed = co_await making.disk.remove(new_segment_path);
+    if (!removed && removed.error().code != Errc::not_found) co_return removed;
+    {
+        CO_TRY(const auto file,
+               co_await making.disk.open(new_segment_path, io::OpenMode::create_direct));
+        CO_TRY_STATUS(co_await fill_with_zeros(*file, bytes, making));
+    }
+    CO_TRY_STATUS(co_await making.disk.rename(new_segment_path, segment_path(number)));
+    CO_TRY_STATUS(co_await making.disk.sync_directory(log_directory));
+    co_return co_await making.disk.sync_directory("");
 }
 
 }  // namespace
@@ -44,26 +66,15 @@ std::optional<uint32_t> segment_number(std::string_view file_name) {
     return static_cast<uint32_t>(number);
 }
 
-Status create_segment(io::BlockingDisk& disk, uint32_t number, uint64_t bytes) {
+io::Task<Status> create_segment(uint32_t number, uint64_t bytes, const SegmentMaking& making) {
     // Twice the most, for a segment that takes over a whole other one's records.
     ASSERT(bytes > 0 && bytes <= 2 * segment_bytes_max && bytes % io::direct_alignment == 0);
-    // Under another name until it is whole: `log` holds archives at any time, and an empty file is
-    // none. What a crash left of an earlier one is in the way.
-    const Status removed = disk.remove(new_segment_path);
-    if (!removed && removed.error().code != Errc::not_found) return removed;
-    const auto make = [&]() -> Status {
-        {
-            TRY(const auto file, disk.open(new_segment_path, io::OpenMode::create_direct));
-            TRY_STATUS(fill_with_zeros(*file, bytes));
-        }
-        TRY_STATUS(disk.rename(new_segment_path, segment_path(number)));
-        TRY_STATUS(disk.sync_directory(log_directory));
-        return disk.sync_directory("");
-    };
-    const Status made = make();
+    const Status made = co_await make_segment(number, bytes, making);
     // The first error is the one to tell; a file that cannot be removed is swept at the next start.
-    if (!made && !disk.remove(segment_path(number))) (void)disk.remove(new_segment_path);
-    return made;
+    if (!made && !co_await making.disk.remove(segment_path(number))) {
+        (void)co_await making.disk.remove(new_segment_path);
+    }
+    co_return made;
 }
 
 uint64_t default_segment_bytes(uint64_t capacity_bytes) {

@@ -11,7 +11,8 @@
 #include <string>
 #include <string_view>
 
-#include "io/blocking_disk.h"
+#include "io/buffer_pool.h"
+#include "io/disk.h"
 #include "node/store/place.h"
 #include "node/store/record.h"
 
@@ -20,6 +21,11 @@ namespace penstock::node {
 constexpr const char* log_directory = "log";
 constexpr uint64_t segment_bytes_min = 4 << 20;
 constexpr uint64_t segment_bytes_max = 256 << 20;
+// What the device and the page cache write at once.
+constexpr uint32_t segment_page_bytes = 4096;
+// A payload from this size on begins with a page, so that it can be sent from the page cache
+// without a copy (reader.cc). Marks fill the gap before its header.
+constexpr uint32_t aligned_payload_bytes_min = 48 << 10;
 // What stays zero at a segment's end: TAR's end of archive.
 constexpr uint32_t end_of_archive_bytes = 1024;
 
@@ -40,9 +46,17 @@ std::string segment_path(uint32_t number);
 // The number in a file's name, if it is a segment's.
 std::optional<uint32_t> segment_number(std::string_view file_name);
 
+// What a segment is made with. It belongs to the disk's core.
+struct SegmentMaking {
+    io::Disk& disk;
+    io::BufferPool& buffers;
+    const bool& is_urgent;  // somebody waits for it: no pauses for others' work
+    io::Cancel& cancel;     // ends the pauses, and the making with `unavailable`
+};
+
 // A file of zeros that survives a power cut, name and all. Whatever fails, no file stays behind
-// unless removing it fails too. For jobs on the pool.
-Status create_segment(io::BlockingDisk& disk, uint32_t number, uint64_t bytes);
+// unless removing it fails too.
+io::Task<Status> create_segment(uint32_t number, uint64_t bytes, const SegmentMaking& making);
 
 // clamp(capacity / 64, 4 MiB, 256 MiB), in whole blocks of 4 KiB.
 uint64_t default_segment_bytes(uint64_t capacity_bytes);

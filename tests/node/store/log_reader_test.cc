@@ -20,8 +20,8 @@ protected:
     void SetUp() override {
         disk_ = storage_.make_blocking_disk();
         ASSERT_TRUE(disk_->make_directory(log_directory));
-        ASSERT_TRUE(create_segment(*disk_, number, segment_size));
-        file_ = *disk_->open(segment_path(number), io::OpenMode::write);
+        file_ = *disk_->open(segment_path(number), io::OpenMode::create);
+        ASSERT_TRUE(file_->write_exactly(std::vector<std::byte>(segment_size), 0));
         RecordDraft header;
         header.kind = RecordKind::segment;
         append(header, 0);
