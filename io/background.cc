@@ -33,6 +33,7 @@ public:
         has_work_.notify_one();
     }
 
+    bool has_thread() const override { return true; }
     void run_pending() override {}
 
     void sleep_ns(uint64_t ns) override {
@@ -67,6 +68,7 @@ private:
 class InlineBackground final : public Background {
 public:
     ~InlineBackground() override { InlineBackground::run_pending(); }
+    bool has_thread() const override { return false; }
 
     void submit(std::function<void()> job) override { jobs_.push_back(std::move(job)); }
 

@@ -16,6 +16,7 @@ public:
     virtual ~Background() = default;
     // Jobs run one after the other, in order.
     virtual void submit(std::function<void()> job) = 0;
+    virtual bool has_thread() const = 0;
     // Without a thread: does what was submitted. With one: nothing.
     virtual void run_pending() = 0;
     // Of the calling thread. Without a background thread there is nothing to wait for: returns.

@@ -23,6 +23,7 @@ BUILDS = {
 }
 # What cores share: these run under ThreadSanitizer, too. The value: which of its tests.
 TSAN_TESTS = {"cores_test": "*", "turns_test": "*", "reactor_test": "*", "smoke_test": "*",
+              "parallel_test": "*",
               "locator_test": "LocatorRace.*"}
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=0:allocator_may_return_null=1",

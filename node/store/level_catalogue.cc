@@ -9,6 +9,7 @@
 
 #include "io/background.h"
 #include "io/base/assert.h"
+#include "io/parallel.h"
 #include "node/store/catalogue.h"
 #include "node/store/catalogue_entry.h"
 #include "node/store/level_env.h"
@@ -71,6 +72,8 @@ public:
     Result<ListPage> list(BucketId bucket, const ListOptions& options,
                           std::vector<Place>& places) override;
     Status scan(const std::function<void(const Entry&)>& visit) override;
+    Status scan_in_parts(uint32_t parts,
+                         const std::function<void(uint32_t, const Entry&)>& visit) override;
     Status drop_bucket(BucketId bucket, const std::function<void(const Entry&)>& visit) override;
 
 private:
@@ -83,6 +86,10 @@ private:
         return Iterator(database_->NewIterator(options));
     }
     Status read_state();
+    // The entries in [begin, end); an empty end is behind all.
+    Status scan_range(const std::string& begin, const std::string& end,
+                      const std::function<void(const Entry&)>& visit);
+    std::string key_behind(double share);
     Status write(leveldb::WriteBatch& batch, const CatalogueState& state, bool sync);
 
     SystemClock clock_;
@@ -193,14 +200,65 @@ Result<ListPage> LevelCatalogue::list(BucketId bucket, const ListOptions& option
 }
 
 Status LevelCatalogue::scan(const std::function<void(const Entry&)>& visit) {
+    return scan_range(catalogue_key(BucketId{0}, ""), "", visit);
+}
+
+Status LevelCatalogue::scan_range(const std::string& begin, const std::string& end,
+                                  const std::function<void(const Entry&)>& visit) {
     const Iterator iterator = iterate(false);
-    for (iterator->Seek(catalogue_key(BucketId{0}, "")); iterator->Valid(); iterator->Next()) {
-        const std::optional<Entry> entry =
-            parse_catalogue_entry(view_of(iterator->key()), view_of(iterator->value()));
+    for (iterator->Seek(begin); iterator->Valid(); iterator->Next()) {
+        const std::string_view key = view_of(iterator->key());
+        if (!end.empty() && key >= end) break;
+        const std::optional<Entry> entry = parse_catalogue_entry(key, view_of(iterator->value()));
         if (!entry) return damaged("scan", "an entry is malformed");
         visit(*entry);
     }
     return status_from(iterator->status(), "scan");
+}
+
+Status LevelCatalogue::scan_in_parts(uint32_t parts,
+                                     const std::function<void(uint32_t, const Entry&)>& visit) {
+    if (!background_->has_thread()) parts = 1;
+    std::vector<std::string> bounds{catalogue_key(BucketId{0}, "")};
+    for (uint32_t part = 1; part < parts; ++part) {
+        std::string bound = key_behind(double(part) / parts);
+        if (bound > bounds.back()) bounds.push_back(std::move(bound));
+    }
+    const auto count = static_cast<uint32_t>(bounds.size());
+    bounds.emplace_back();
+    std::vector<Status> done(count);
+    io::run_in_parallel(count, [&](uint32_t part) {
+        done[part] = scan_range(bounds[part], bounds[part + 1],
+                                [&visit, part](const Entry& entry) { visit(part, entry); });
+    });
+    for (const Status& status : done) TRY_STATUS(status);
+    return {};
+}
+
+// A key that has about this share of the tables' bytes before it, found byte by byte: the tables
+// tell how much lies before any key. Near enough when the next byte would move little.
+std::string LevelCatalogue::key_behind(double share) {
+    constexpr size_t key_bytes_max = 256;
+    const std::string first = catalogue_key(BucketId{0}, "");
+    const auto bytes_before = [&](const std::string& key) {
+        const leveldb::Range range(first, key);
+        uint64_t bytes = 0;
+        if (first < key) database_->GetApproximateSizes(&range, 1, &bytes);
+        return bytes;
+    };
+    const auto all = static_cast<double>(bytes_before(std::string(first.size() + 1, '\xFF')));
+    const auto wanted = static_cast<uint64_t>(all * share);
+    std::string key;
+    while (key.size() < key_bytes_max) {
+        uint32_t below = 0;  // the largest byte that does not go past what is wanted
+        for (uint32_t bit = 128; bit > 0; bit /= 2) {
+            const std::string tried = key + static_cast<char>(below + bit);
+            if (bytes_before(tried) <= wanted) below += bit;
+        }
+        key += static_cast<char>(below);
+        if (wanted - std::min(wanted, bytes_before(key)) <= wanted / 16) break;
+    }
+    return key;
 }
 
 Status LevelCatalogue::drop_bucket(BucketId bucket,

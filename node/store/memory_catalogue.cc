@@ -51,6 +51,10 @@ public:
         return {};
     }
 
+    Status scan_in_parts(uint32_t, const std::function<void(uint32_t, const Entry&)>& visit) override {
+        return scan([&visit](const Entry& entry) { visit(0, entry); });
+    }
+
     Status drop_bucket(BucketId bucket, const std::function<void(const Entry&)>& visit) override {
         auto at = entries_.lower_bound({bucket, ""});
         while (at != entries_.end() && at->first.bucket == bucket) {

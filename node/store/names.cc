@@ -1,8 +1,10 @@
 #include "node/store/names.h"
 
 #include <algorithm>
+#include <array>
 
 #include "io/base/bytes.h"
+#include "io/parallel.h"
 
 namespace penstock::node {
 namespace {
@@ -126,30 +128,68 @@ void Names::push(CatalogueChange change, int delta, Lsn lsn) {
 // -------------------------------------------------------------------------------------------------
 // At the start
 
-Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole) {
+// Reading and hashing names takes as long as publishing them, so two threads take turns: one
+// publishes what it has read while the other reads on.
+struct Names::Loading {
+    // So many look-ups are on their way to memory at once.
+    static constexpr size_t batch_max = 256;
+    struct Entry {
+        Digest128 digest;
+        Place place;
+        uint64_t size_bytes;
+    };
+
+    std::vector<Entry> batch;
     std::vector<std::pair<Digest128, Place>> quarantined;
     uint64_t count = 0;
-    is_whole = true;
+    bool is_whole = true;
+};
+
+Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole) {
+    constexpr uint32_t parts = 2;
+    std::array<Loading, parts> loadings;
+    io::OneAtATime publishing;
     locator_.reserve(catalogue_->count());
-    TRY_STATUS(catalogue_->scan([&](const Catalogue::Entry& entry) {
-        ++count;
-        if (entry.bucket == quarantine_bucket) {
-            const std::optional<Digest128> digest = digest_from_name(entry.name);
-            if (digest) quarantined.emplace_back(*digest, entry.place);
-            is_whole = is_whole && digest.has_value();
-            return;
-        }
-        if (is_live && !is_live(entry.bucket)) return;
-        locator_.publish(digest(entry.bucket, entry.name), entry.place);
-        count_content(entry.place, entry.size_bytes, true);
-    }));
-    for (const auto& [digest, place] : quarantined) {
-        quarantined_[digest] = locator_.find(digest).has_value();
-        locator_.publish(digest, place);
+    TRY_STATUS(catalogue_->scan_in_parts(
+        parts, [&](uint32_t part, const Catalogue::Entry& entry) {
+            Loading& loading = loadings[part];
+            ++loading.count;
+            if (entry.bucket == quarantine_bucket) {
+                const std::optional<Digest128> digest = digest_from_name(entry.name);
+                if (digest) loading.quarantined.emplace_back(*digest, entry.place);
+                loading.is_whole = loading.is_whole && digest.has_value();
+                return;
+            }
+            if (is_live && !is_live(entry.bucket)) return;
+            loading.batch.push_back(
+                {digest(entry.bucket, entry.name), entry.place, entry.size_bytes});
+            if (loading.batch.size() < Loading::batch_max) return;
+            publishing.run([&] { publish_loaded(loading); });
+        }));
+    entry_count_ = 0;
+    is_whole = true;
+    for (Loading& loading : loadings) {
+        publish_loaded(loading);
+        entry_count_ += loading.count;
+        is_whole = is_whole && loading.is_whole;
     }
-    is_whole = is_whole && count == catalogue_->count();
-    entry_count_ = count;
+    for (const Loading& loading : loadings) {
+        for (const auto& [digest, place] : loading.quarantined) {
+            quarantined_[digest] = locator_.find(digest).has_value();
+            locator_.publish(digest, place);
+        }
+    }
+    is_whole = is_whole && entry_count_ == catalogue_->count();
     return Status();
+}
+
+void Names::publish_loaded(Loading& loading) {
+    for (const Loading::Entry& entry : loading.batch) locator_.prefetch(entry.digest);
+    for (const Loading::Entry& entry : loading.batch) {
+        locator_.publish(entry.digest, entry.place);
+        count_content(entry.place, entry.size_bytes, true);
+    }
+    loading.batch.clear();
 }
 
 Status Names::write_recovered(Lsn position, bool is_last) {

@@ -91,6 +91,7 @@ public:
     uint64_t count() const { return locator_.count(); }
 
 private:
+    struct Loading;
     struct Pending {
         CatalogueChange change;
         int delta = 0;  // to the number of catalogue entries
@@ -106,6 +107,7 @@ private:
     Digest128 digest(BucketId bucket, std::string_view object) const {
         return digest_of(bucket, object, directory_key_);
     }
+    void publish_loaded(Loading& loading);
     void push(CatalogueChange change, int delta, Lsn lsn);
     void leave_quarantine(const Digest128& digest, Lsn lsn);
     void count_content(const Place& place, uint64_t size_bytes, bool is_added);

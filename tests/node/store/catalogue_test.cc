@@ -187,6 +187,23 @@ TYPED_TEST(CatalogueTest, KeepsBucketsApart) {
                                           "\xff"));
 }
 
+TYPED_TEST(CatalogueTest, ScansInPartsWhatItScansInOrder) {
+    std::vector<std::string> names;
+    for (int number = 1000; number < 3000; ++number) names.push_back(std::to_string(number));
+    this->put(bucket_one, names);
+    this->put(bucket_two, {"z"});
+    constexpr uint32_t parts = 3;
+    std::array<std::vector<std::string>, parts> seen;
+    ASSERT_TRUE(this->catalogue_->scan_in_parts(
+        parts, [&](uint32_t part, const Catalogue::Entry& entry) {
+            seen[part].push_back(std::to_string(entry.bucket.value) + ":" +
+                                 std::string(entry.name));
+        }));
+    std::vector<std::string> all;
+    for (const auto& part : seen) all.insert(all.end(), part.begin(), part.end());
+    EXPECT_EQ(all, this->scan());
+}
+
 TYPED_TEST(CatalogueTest, ListsOnlyThePrefix) {
     this->put(bucket_one, {"a", "b", "ba", "b/c", "bb", "c"});
     ListOptions options;

@@ -260,5 +260,29 @@ TEST(CatalogueEntry, RefusesWhatIsNoEntry) {
     }
 }
 
+// Enough for tables on the disk, which say where the middle is.
+TEST(LevelCatalogueTest, PartsOfAScanAreAboutEqual) {
+    io::MemoryStorage storage({.total_bytes = 1 << 30});
+    const auto disk = storage.make_blocking_disk();
+    auto catalogue = open_level_catalogue(*disk, "catalogue", 1 << 20);
+    ASSERT_TRUE(catalogue);
+    constexpr uint64_t count = 300'000;
+    constexpr uint64_t batch_names = 10'000;
+    for (uint64_t first = 0; first < count; first += batch_names) {
+        std::vector<CatalogueChange> changes;
+        for (uint64_t number = first; number < first + batch_names; ++number) {
+            changes.push_back({BucketId{1}, "train/images/" + std::to_string(count + number), false,
+                               Place{1, 1, 1, 1}, Version{1, 1}, 1, false});
+        }
+        ASSERT_TRUE((*catalogue)->apply(changes, first + 1, first + batch_names, false));
+    }
+    std::array<uint64_t, 2> seen{};
+    ASSERT_TRUE((*catalogue)->scan_in_parts(
+        2, [&](uint32_t part, const Catalogue::Entry&) { ++seen[part]; }));
+    EXPECT_EQ(seen[0] + seen[1], count);
+    EXPECT_GT(seen[0], count / 4);
+    EXPECT_GT(seen[1], count / 4);
+}
+
 }  // namespace
 }  // namespace penstock::node
