@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "io/fault_disk.h"
@@ -262,7 +263,7 @@ TEST(CatalogueEntry, RefusesWhatIsNoEntry) {
 
 // Enough for tables on the disk, which say where the middle is.
 TEST(LevelCatalogueTest, PartsOfAScanAreAboutEqual) {
-    io::MemoryStorage storage({.total_bytes = 1 << 30});
+    const io::MemoryStorage storage;
     const auto disk = storage.make_blocking_disk();
     auto catalogue = open_level_catalogue(*disk, "catalogue", 1 << 20);
     ASSERT_TRUE(catalogue);
