@@ -1,8 +1,8 @@
 // Request and response heads of HTTP/1.1 (RFC 9112), parsed and written.
 //
-// parse_request_head() first applies our own strict rules to the raw bytes (io/http/head_rules.h)
-// and only then hands them to Boost.Beast's parser, which alone would take folded headers, unknown
-// codings and doubled lengths: the raw material of request smuggling.
+// parse_request_head() applies our own strict rules (io/http/head_rules.h) while it splits the raw
+// bytes: folded headers, unknown codings and doubled lengths are the raw material of request
+// smuggling. Boost.Beast's parser is the fuzzer's second opinion (tests/fuzz/http_head_fuzz.cc).
 #pragma once
 
 #include <array>
