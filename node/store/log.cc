@@ -253,8 +253,8 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
     const uint64_t room = active_->room_bytes();
     size_t count = 0;
     for (const Waiter* waiter : waiting_) {
-        const uint32_t more = gap_before(waiter->draft, active_->end + bytes) +
-                              record_bytes(waiter->draft);
+        const uint32_t more =
+            gap_before(waiter->draft, active_->end + bytes) + record_bytes(waiter->draft);
         if (count > 0 && bytes + more > options_.group_bytes_max) break;
         if (bytes + more > room) break;
         bytes += more;
@@ -310,6 +310,20 @@ void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waite
     last_digest_ = draft.digest;
     stamped_durable_ = std::max(stamped_durable_, durable_);
     stats_.records += 1;
+}
+
+// What lies before a record that is added at `at`: whole blocks, less than a page.
+uint32_t RecordLog::gap_before(const RecordDraft& draft, uint64_t at) const {
+    if (draft.payload.size() < options_.aligned_payload_bytes_min) return 0;
+    const uint64_t end = at + record_bytes(draft);
+    const uint64_t payload_at = end - round_up(draft.payload.size(), block_bytes);
+    return static_cast<uint32_t>(round_up(payload_at, page_bytes) - payload_at);
+}
+
+// The most that a record takes, wherever it is added.
+uint32_t RecordLog::placed_bytes_max(const RecordDraft& draft) const {
+    const bool is_aligned = draft.payload.size() >= options_.aligned_payload_bytes_min;
+    return record_bytes(draft) + (is_aligned ? page_bytes - block_bytes : 0);
 }
 
 void RecordLog::add_gap(Group& group, uint32_t bytes) {

@@ -35,6 +35,8 @@ struct LogOptions {
     Digest128 directory_id;
     uint64_t map_version = 1;
     uint32_t group_bytes_max = 1 << 20;
+    // Payloads from this size on begin with a page of their segment.
+    uint32_t aligned_payload_bytes_min = 48 << 10;
     // So much may wait for a background sync when nobody asked for one (Durability::none).
     uint64_t undurable_bytes_max = 4 << 20;
     uint64_t undurable_ns_max = 1'000'000'000;
@@ -129,6 +131,8 @@ private:
     void refuse_waiting(const Error& error, bool also_privileged);
     std::unique_ptr<Group> build_group();
     void add_record(Group& group, const RecordDraft& draft, Waiter* waiter);
+    uint32_t gap_before(const RecordDraft& draft, uint64_t at) const;
+    uint32_t placed_bytes_max(const RecordDraft& draft) const;
     void add_gap(Group& group, uint32_t bytes);
     void add_segment_header(Group& group, Lsn previous_end);
     static void hold_back_first_block(Group& group, uint32_t offset, uint32_t phase);

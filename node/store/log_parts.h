@@ -17,19 +17,6 @@ constexpr uint32_t page_bytes = segment_page_bytes;
 // with them, so that what is written after the next start shares no page with older records.
 constexpr uint32_t mark_bytes = page_bytes;
 
-// What lies before a record that is added at `at`: whole blocks, less than a page.
-inline uint32_t gap_before(const RecordDraft& draft, uint64_t at) {
-    if (draft.payload.size() < aligned_payload_bytes_min) return 0;
-    const uint64_t payload_blocks_bytes = round_up(draft.payload.size(), block_bytes);
-    const uint64_t payload_at = at + record_bytes(draft) - payload_blocks_bytes;
-    return static_cast<uint32_t>(round_up(payload_at, page_bytes) - payload_at);
-}
-// The most that a record takes, wherever it is added.
-inline uint32_t placed_bytes_max(const RecordDraft& draft) {
-    const bool is_aligned = draft.payload.size() >= aligned_payload_bytes_min;
-    return record_bytes(draft) + (is_aligned ? page_bytes - block_bytes : 0);
-}
-
 // One writer, in its own frame until its record is done.
 struct RecordLog::Waiter {
     Waiter(io::Reactor& reactor, const RecordDraft& from, Durability asked, bool privileged)

@@ -20,7 +20,7 @@ constexpr uint32_t head_room_min = 512;
 // A range up to this is one chunk: read and verified at once.
 constexpr uint64_t short_range_bytes_max = 256_KiB;
 // From here on sendfile is cheaper than a copy (io/DESIGN.md).
-constexpr uint64_t file_range_bytes_min = aligned_payload_bytes_min;
+constexpr uint64_t file_range_bytes_min = 48_KiB;
 // What is read of a record to find its content: most have one header block, some a short PAX part.
 constexpr uint32_t header_bytes_read = 2048;
 

@@ -23,9 +23,6 @@ constexpr uint64_t segment_bytes_min = 4 << 20;
 constexpr uint64_t segment_bytes_max = 256 << 20;
 // What the device and the page cache write at once.
 constexpr uint32_t segment_page_bytes = 4096;
-// A payload from this size on begins with a page, so that it can be sent from the page cache
-// without a copy (reader.cc). Marks fill the gap before its header.
-constexpr uint32_t aligned_payload_bytes_min = 48 << 10;
 // What stays zero at a segment's end: TAR's end of archive.
 constexpr uint32_t end_of_archive_bytes = 1024;
 

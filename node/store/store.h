@@ -133,6 +133,8 @@ struct StoreOptions {
     uint64_t segment_bytes = 0;                   // 0: clamp(capacity / 64, 4 MiB, 256 MiB)
     uint64_t reserve_bytes = 0;                   // 0: clamp(capacity / 50, 4 MiB, 1 GiB)
     uint32_t small_object_bytes_max = 128 << 10;  // up to this an object lies in the log
+    // From this on its content begins with a page of its segment, for sendfile; at least 1.
+    uint32_t aligned_payload_bytes_min = 48 << 10;
     uint64_t catalogue_cache_bytes = 32 << 20;
     uint64_t map_version = 1;
     // Objects of buckets that this denies are dropped at the start; null: all buckets live.

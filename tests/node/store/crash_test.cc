@@ -102,6 +102,7 @@ protected:
         if (uses_level_) harness.options().catalogue_cache_bytes = 1 << 20;
         harness.options().segment_bytes = 64 << 10;
         harness.options().small_object_bytes_max = 8 << 10;
+        harness.options().aligned_payload_bytes_min = 4000;  // some records have gaps before them
         harness.options().reserve_bytes = 4096;
     }
 

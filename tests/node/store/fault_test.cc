@@ -18,6 +18,7 @@ protected:
     void configure(StoreHarness& harness) const {
         harness.options().segment_bytes = 64 << 10;
         harness.options().small_object_bytes_max = 8 << 10;
+        harness.options().aligned_payload_bytes_min = 4 << 10;
         harness.options().reserve_bytes = 4096;
         if (GetParam() == CatalogueKind::level) harness.options().catalogue_cache_bytes = 1 << 20;
     }

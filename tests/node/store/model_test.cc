@@ -25,6 +25,7 @@ protected:
         harness_ = std::make_unique<StoreHarness>(loop_, storage_);
         harness_->options().segment_bytes = 96 << 10;
         harness_->options().small_object_bytes_max = 8 << 10;
+        harness_->options().aligned_payload_bytes_min = 4 << 10;
         harness_->options().reserve_bytes = 4096;
         if (random_.chance(2, 3)) harness_->options().catalogue_cache_bytes = 1 << 20;
         const Status opened = harness_->open();
