@@ -1,5 +1,5 @@
-// A request's head: what finding its end and splitting it costs us, with every rule of ours, and what
-// Boost.Beast's parser alone costs, which takes more than it should.
+// A request's head: what finding its end and splitting it costs us, with every rule of ours, and
+// what Boost.Beast's parser alone costs, which takes more than it should.
 #include <benchmark/benchmark.h>
 
 #include <boost/asio/buffer.hpp>
@@ -39,8 +39,7 @@ void beast(benchmark::State& state) {
     for (auto step : state) {
         http::request_parser<http::empty_body> parser;
         boost::beast::error_code error;
-        benchmark::DoNotOptimize(
-            parser.put(boost::asio::buffer(text.data(), text.size()), error));
+        benchmark::DoNotOptimize(parser.put(boost::asio::buffer(text.data(), text.size()), error));
     }
 }
 BENCHMARK(beast)->Arg(0)->Arg(1);

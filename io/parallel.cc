@@ -10,9 +10,8 @@ namespace penstock::io {
 void run_in_parallel(uint32_t count, const std::function<void(uint32_t index)>& job) {
     ASSERT(count > 0);
     std::vector<std::jthread> threads;
-    for (uint32_t index = 0; index + 1 < count; ++index) threads.emplace_back([&job, index] {
-        job(index);
-    });
+    for (uint32_t index = 0; index + 1 < count; ++index)
+        threads.emplace_back([&job, index] { job(index); });
     job(count - 1);
 }
 

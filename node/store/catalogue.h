@@ -55,8 +55,8 @@ public:
     virtual Status scan(const std::function<void(const Entry&)>& visit) = 0;
     // Every entry, in at most `parts` stretches of that order: within one in order, several at the
     // same time, each on a thread of its own, if the catalogue has threads at all.
-    virtual Status scan_in_parts(
-        uint32_t parts, const std::function<void(uint32_t part, const Entry&)>& visit) = 0;
+    virtual Status scan_in_parts(uint32_t parts,
+                                 const std::function<void(uint32_t part, const Entry&)>& visit) = 0;
     // Drops a destroyed bucket's names, calling `visit` for each before. The count goes down by as
     // many, the position stays. In steps: a power cut may leave the last names of the bucket.
     virtual Status drop_bucket(BucketId bucket, const std::function<void(const Entry&)>& visit) = 0;

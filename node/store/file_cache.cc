@@ -35,8 +35,8 @@ io::Task<Result<std::shared_ptr<OpenFile>>> FileCache::open(FileId key, std::str
     if (std::shared_ptr<OpenFile> opened = find(key)) co_return opened;
     make_room();
     const bool is_segment = key.epoch == 0;
-    auto opened = std::make_shared<OpenFile>(
-        std::move(file), is_segment ? segment_page_bytes : checked_block_bytes);
+    auto opened = std::make_shared<OpenFile>(std::move(file),
+                                             is_segment ? segment_page_bytes : checked_block_bytes);
     opened->last_use = ++uses_;
     files_[key] = opened;
     co_return opened;

@@ -208,8 +208,8 @@ private:
     uint32_t spare_ = 0;  // 0: none
     uint64_t spare_bytes_ = 0;
     bool is_spare_urgent_ = false;  // somebody waits for the one that is being made
-    // The first segments of a run are small, each twice the last: at a steady rate of writes the next
-    // one is made before this one is full.
+    // The first segments of a run are small, each twice the last: at a steady rate of writes the
+    // next one is made before this one is full.
     uint64_t spare_bytes_next_ = segment_bytes_max;
     Error spare_error_{Errc::unavailable, ""};
     LogStats stats_;

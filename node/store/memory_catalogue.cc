@@ -51,7 +51,8 @@ public:
         return {};
     }
 
-    Status scan_in_parts(uint32_t, const std::function<void(uint32_t, const Entry&)>& visit) override {
+    Status scan_in_parts(uint32_t,
+                         const std::function<void(uint32_t, const Entry&)>& visit) override {
         return scan([&visit](const Entry& entry) { visit(0, entry); });
     }
 

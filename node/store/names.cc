@@ -150,22 +150,20 @@ Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole)
     std::array<Loading, parts> loadings;
     io::OneAtATime publishing;
     locator_.reserve(catalogue_->count());
-    TRY_STATUS(catalogue_->scan_in_parts(
-        parts, [&](uint32_t part, const Catalogue::Entry& entry) {
-            Loading& loading = loadings[part];
-            ++loading.count;
-            if (entry.bucket == quarantine_bucket) {
-                const std::optional<Digest128> digest = digest_from_name(entry.name);
-                if (digest) loading.quarantined.emplace_back(*digest, entry.place);
-                loading.is_whole = loading.is_whole && digest.has_value();
-                return;
-            }
-            if (is_live && !is_live(entry.bucket)) return;
-            loading.batch.push_back(
-                {digest(entry.bucket, entry.name), entry.place, entry.size_bytes});
-            if (loading.batch.size() < Loading::batch_max) return;
-            publishing.run([&] { publish_loaded(loading); });
-        }));
+    TRY_STATUS(catalogue_->scan_in_parts(parts, [&](uint32_t part, const Catalogue::Entry& entry) {
+        Loading& loading = loadings[part];
+        ++loading.count;
+        if (entry.bucket == quarantine_bucket) {
+            const std::optional<Digest128> digest = digest_from_name(entry.name);
+            if (digest) loading.quarantined.emplace_back(*digest, entry.place);
+            loading.is_whole = loading.is_whole && digest.has_value();
+            return;
+        }
+        if (is_live && !is_live(entry.bucket)) return;
+        loading.batch.push_back({digest(entry.bucket, entry.name), entry.place, entry.size_bytes});
+        if (loading.batch.size() < Loading::batch_max) return;
+        publishing.run([&] { publish_loaded(loading); });
+    }));
     entry_count_ = 0;
     is_whole = true;
     for (Loading& loading : loadings) {

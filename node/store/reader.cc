@@ -146,8 +146,7 @@ std::optional<OpenedObject> Reader::open_in_place(ObjectName name, Place place, 
         custom = std::move(attributes->custom);
     }
     opened.attributes = attributes_from(header->head, std::move(custom));
-    opened.body =
-        io::Body(io::FileRange{segment->file->descriptor(), offset, size, segment});
+    opened.body = io::Body(io::FileRange{segment->file->descriptor(), offset, size, segment});
     return opened;
 }
 

@@ -16,8 +16,7 @@ constexpr const char* new_segment_path = "segment.new";
 // Past the page cache: through it, these zeros were a quarter of what a small durable PUT cost.
 // Between two pieces the device is others' for as long as the piece took, unless somebody waits.
 io::Task<Status> fill_with_zeros(io::File& file, uint64_t bytes, const SegmentMaking& making) {
-    io::Buffer zeros =
-        making.buffers.take(static_cast<uint32_t>(std::min<uint64_t>(bytes, 1_MiB)));
+    io::Buffer zeros = making.buffers.take(static_cast<uint32_t>(std::min<uint64_t>(bytes, 1_MiB)));
     std::ranges::fill(zeros.bytes(), std::byte{0});
     io::Reactor& reactor = making.disk.reactor();
     for (uint64_t at = 0; at < bytes; at += zeros.size()) {

@@ -195,11 +195,10 @@ TYPED_TEST(CatalogueTest, ScansInPartsWhatItScansInOrder) {
     this->put(bucket_two, {"z"});
     constexpr uint32_t parts = 3;
     std::array<std::vector<std::string>, parts> seen;
-    ASSERT_TRUE(this->catalogue_->scan_in_parts(
-        parts, [&](uint32_t part, const Catalogue::Entry& entry) {
-            seen[part].push_back(std::to_string(entry.bucket.value) + ":" +
-                                 std::string(entry.name));
-        }));
+    ASSERT_TRUE(this->catalogue_->scan_in_parts(parts, [&](uint32_t part,
+                                                           const Catalogue::Entry& entry) {
+        seen[part].push_back(std::to_string(entry.bucket.value) + ":" + std::string(entry.name));
+    }));
     std::vector<std::string> all;
     for (const auto& part : seen) all.insert(all.end(), part.begin(), part.end());
     EXPECT_EQ(all, this->scan());

@@ -278,8 +278,9 @@ TEST(LevelCatalogueTest, PartsOfAScanAreAboutEqual) {
         ASSERT_TRUE((*catalogue)->apply(changes, first + 1, first + batch_names, false));
     }
     std::array<uint64_t, 2> seen{};
-    ASSERT_TRUE((*catalogue)->scan_in_parts(
-        2, [&](uint32_t part, const Catalogue::Entry&) { ++seen[part]; }));
+    ASSERT_TRUE((*catalogue)->scan_in_parts(2, [&](uint32_t part, const Catalogue::Entry&) {
+        ++seen[part];
+    }));
     EXPECT_EQ(seen[0] + seen[1], count);
     EXPECT_GT(seen[0], count / 4);
     EXPECT_GT(seen[1], count / 4);
