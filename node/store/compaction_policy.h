@@ -7,10 +7,10 @@
 // to 1.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_map>
 
 #include "node/store/live_bytes.h"
 #include "node/store/segment.h"
@@ -32,7 +32,7 @@ struct KeptTombstones {
     uint64_t bytes = 0;
     uint32_t older_segments = 0;  // that there were then
 };
-using KeptTombstoneMap = boost::unordered_flat_map<uint32_t, KeptTombstones>;
+using KeptTombstoneMap = std::unordered_map<uint32_t, KeptTombstones>;
 
 struct CompactionView {
     std::span<const SealedSegment> sealed;  // in order

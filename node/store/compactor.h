@@ -17,10 +17,10 @@
 // Belongs to the mountpath's home core.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
-#include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
 #include <functional>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "io/base/log.h"
@@ -133,9 +133,9 @@ private:
     CompactionPace pace_;
     SegmentDigests digests_;
     KeptTombstoneMap kept_;
-    boost::unordered_flat_map<uint32_t, Barred> barred_;
+    std::unordered_map<uint32_t, Barred> barred_;
     // Unlinked, but the directory could not be synced: may come back, and so may what they hold.
-    boost::unordered_flat_set<uint32_t> doubtful_;
+    std::unordered_set<uint32_t> doubtful_;
     CompactionStats stats_;
 
     io::Gate gate_;

@@ -8,8 +8,8 @@
 // Belongs to the mountpath's home core.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <unordered_map>
 
 #include "io/base/assert.h"
 #include "node/store/object_name.h"
@@ -59,8 +59,8 @@ private:
         if (found->second == 0) map.erase(found);
     }
 
-    boost::unordered_flat_map<uint32_t, uint64_t> segments_;
-    boost::unordered_flat_map<uint64_t, uint64_t> buckets_;
+    std::unordered_map<uint32_t, uint64_t> segments_;
+    std::unordered_map<uint64_t, uint64_t> buckets_;
     uint64_t total_bytes_ = 0;
 };
 

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -147,7 +146,7 @@ private:
     RecordLog* records_ = nullptr;  // from start() on
 
     std::vector<Pending> pending_;
-    boost::unordered_flat_map<Digest128, Quarantined, DigestHash> quarantined_;
+    std::unordered_map<Digest128, Quarantined, DigestHash> quarantined_;
     LiveBytes live_;
     std::vector<BucketId> dead_buckets_;
     uint64_t entry_count_ = 0;  // that the catalogue has, with `written_position_`

@@ -6,9 +6,9 @@
 // Belongs to the mountpath's home core; may_hold() of a snapshot may be called on any thread.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "io/base/checksum.h"
@@ -33,7 +33,7 @@ public:
     uint64_t memory_bytes() const;
 
 private:
-    boost::unordered_flat_map<uint32_t, std::shared_ptr<const Set>> sets_;
+    std::unordered_map<uint32_t, std::shared_ptr<const Set>> sets_;
 };
 
 }  // namespace penstock::node

@@ -10,8 +10,8 @@
 // what happens on the home core.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "io/cores.h"
@@ -177,10 +177,10 @@ private:
     bool is_log_started_ = false;
     bool is_stopped_ = false;
 
-    boost::unordered_flat_map<Digest128, InFlight, DigestHash> in_flight_;
+    std::unordered_map<Digest128, InFlight, DigestHash> in_flight_;
     io::Event change_done_;  // pulsed when a change left in_flight_
     // Segment -> records in it that were replaced and whose files are being removed.
-    boost::unordered_flat_map<uint32_t, uint32_t> reclaiming_;
+    std::unordered_map<uint32_t, uint32_t> reclaiming_;
     io::Event reclaim_done_;  // pulsed when one of them is done
     uint64_t file_epoch_ = 0;
     uint64_t corruptions_at_start_ = 0;
