@@ -107,7 +107,7 @@ io::Task<Result<uint64_t>> Compactor::run_now() {
     const uint64_t freed_before = stats_.freed_bytes;
     // What is sealed from now on holds what this copies.
     const Lsn end = parts_.records.durable();
-    boost::unordered_flat_set<uint32_t> tried;
+    std::unordered_set<uint32_t> tried;
     Status result;
     for (;;) {
         CompactionView now = view();
@@ -148,6 +148,11 @@ void Compactor::bar(const Victim& victim, const Error& error) {
                      {{"segment", uint64_t{number}},
                       {"live_bytes", barred.live_bytes},
                       {"error", std::string_view(error.context)}});
+}
+
+bool Compactor::is_sealed(uint32_t number) const {
+    const auto& sealed = parts_.records.sealed();
+    return std::ranges::find(sealed, number, &SealedSegment::number) != sealed.end();
 }
 
 uint32_t Compactor::older_than(uint32_t segment) const {
@@ -293,8 +298,7 @@ io::Task<Status> Compactor::keep_freed(const Work& work, const ReadRecord& read)
     std::optional<std::vector<uint32_t>> numbers = parse_segment_numbers(payload);
     if (!numbers) co_return Status();
     std::erase_if(*numbers, [&](uint32_t number) {
-        return number == work.victim.segment.number ||
-               !std::ranges::contains(parts_.records.sealed(), number, &SealedSegment::number);
+        return number == work.victim.segment.number || !is_sealed(number);
     });
     if (numbers->empty()) co_return Status();
     const std::vector<std::byte> encoded = encode_segment_numbers(*numbers);
@@ -393,7 +397,7 @@ std::vector<SealedSegment> Compactor::segments_with_older(const Work& work, Lsn 
 }
 
 // A segment that cannot be scanned whole may hold anything: it gets no set.
-io::Task<void> Compactor::load_digests(const SealedSegment& segment, const Work& work) {
+io::Task<void> Compactor::load_digests(const SealedSegment& segment, Work& work) {
     if (digests_.find(segment.number) != nullptr || doubtful_.contains(segment.number)) co_return;
     SegmentDigests::Set set;
     for (uint32_t block = 0; block < segment.end_blocks;) {

@@ -105,6 +105,7 @@ private:
     std::optional<Victim> next_victim();
     bool is_barred(const Victim& victim) const;
     void bar(const Victim& victim, const Error& error);
+    bool is_sealed(uint32_t number) const;
     uint32_t older_than(uint32_t segment) const;
 
     io::Task<Status> compact(Work& work);
@@ -124,7 +125,7 @@ private:
     // Tombstones.
     io::Task<Status> find_needed(Work& work, const std::vector<ScannedRecord>& records);
     std::vector<SealedSegment> segments_with_older(const Work& work, Lsn sequence) const;
-    io::Task<bool> load_digests(const SealedSegment& segment, const Work& work);
+    io::Task<void> load_digests(const SealedSegment& segment, Work& work);
 
     io::Task<Status> free(const Work& work);
 

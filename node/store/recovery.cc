@@ -347,7 +347,7 @@ void Recovery::trim(uint32_t number, Lsn end) {
 // cannot be trusted may have named stays, and what a name points into.
 void Recovery::remove_leftovers(const std::vector<Link>& links) {
     for (auto& [number, segment] : files_) {
-        const bool belongs = std::ranges::contains(links, number, &Link::number);
+        const bool belongs = std::ranges::find(links, number, &Link::number) != links.end();
         // A damaged header outside the chain may be all that is left of somebody's bytes.
         if (belongs || segment.state == HeaderState::damaged) continue;
         const bool is_ahead = links.empty() || number > links.back().number;
