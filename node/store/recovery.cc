@@ -280,6 +280,7 @@ Status Recovery::replay_segment(const Link& link, Lsn end, bool is_newest, Lsn d
         for (const TailRecord& record : tail) {
             const auto header = parse_record_header(record.bytes);
             ASSERT(header.has_value());
+            if (!has_object_name(header->head.kind)) continue;
             names_.apply(change_from(*header, record.place));
         }
         result_.tail.clear();

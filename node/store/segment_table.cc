@@ -27,6 +27,7 @@ std::vector<std::byte> encode_segment_table(std::span<const SealedSegment> segme
 
 std::optional<std::vector<SealedSegment>> parse_segment_table(Bytes bytes) {
     if (bytes.size() % entry_bytes != 0) return std::nullopt;
+    if (bytes.size() / entry_bytes > table_segments_max) return std::nullopt;
     std::vector<SealedSegment> segments;
     segments.reserve(bytes.size() / entry_bytes);
     uint32_t last = 0;

@@ -190,7 +190,7 @@ void StoreImpl::make_compactor() {
 // While the log starts, its tail is logged again and seen here for the first time; later, records
 // that were published before may move.
 void StoreImpl::on_moved(const RecordHeader& header, const Place& from, const Place& to) {
-    if (header.head.kind == RecordKind::mark) return;
+    if (!has_object_name(header.head.kind)) return;
     if (is_log_started_) {
         names_->moved(change_from(header, to), from);
     } else {
