@@ -1,5 +1,5 @@
-// CompactionPace: how much compaction may read and write, and in which steps. Reading and writing go
-// side by side, so one number counts: bytes of segments that were worked through.
+// CompactionPace: how much compaction may read and write, and in which steps. Reading and writing
+// go side by side, so one number counts: bytes of segments that were worked through.
 //
 // While clients are waiting it goes slowly, in small steps, but no slower than they make garbage:
 // each byte that they log earns the bytes that must be worked through to free as much. When the
@@ -23,8 +23,8 @@ public:
     // Clients are there: slow enough that a disk of 200 MB/s hardly notices.
     static constexpr uint64_t busy_bytes_per_s = 16 << 20;
     static constexpr uint64_t idle_bytes_per_s = 256 << 20;
-    // What one step works through before clients come to their turn, and what of it is logged in one
-    // group with theirs: a group of 128 KiB more is noise, one of 1 MiB is not.
+    // What one step works through before clients come to their turn, and what of it is logged in
+    // one group with theirs: a group of 128 KiB more is noise, one of 1 MiB is not.
     static constexpr uint64_t busy_step_bytes = 1 << 20;
     static constexpr uint64_t idle_step_bytes = 4 << 20;
     static constexpr uint64_t busy_batch_bytes = 128 << 10;
@@ -41,8 +41,8 @@ public:
 
     explicit CompactionPace(io::Reactor& reactor) : reactor_(reactor) {}
 
-    // What is known now, told before each take(). `logged_bytes`: by clients, ever. `garbage_share`:
-    // of the segment that is worked on.
+    // What is known now, told before each take(). `logged_bytes`: by clients, ever.
+    // `garbage_share`: of the segment that is worked on.
     struct Signs {
         uint64_t logged_bytes = 0;
         bool is_anybody_waiting = false;

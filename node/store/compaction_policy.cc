@@ -4,18 +4,6 @@
 
 namespace penstock::node {
 
-double space_ratio(const CompactionView& view) {
-    uint64_t file_bytes = 0;
-    uint64_t live_bytes = 0;
-    for (const SealedSegment& segment : view.sealed) {
-        if (segment.number >= segment_of(view.durable)) break;
-        file_bytes += segment.file_bytes;
-        live_bytes += view.live.segment_bytes(segment.number);
-    }
-    if (file_bytes == 0) return 1;
-    return static_cast<double>(file_bytes) / static_cast<double>(std::max<uint64_t>(live_bytes, 1));
-}
-
 uint64_t garbage_bytes(const CompactionView& view, const SealedSegment& segment) {
     uint64_t needed = view.live.segment_bytes(segment.number);
     if (const auto found = view.kept.find(segment.number); found != view.kept.end()) {

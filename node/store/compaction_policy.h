@@ -7,6 +7,7 @@
 // to 1.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -50,13 +51,27 @@ struct Victim {
     }
 };
 
-// Bytes on disk for each live byte, over the segments that may be compacted; 1 if there are none.
-double space_ratio(const CompactionView& view);
-
 // What of the segment would be freed. Tombstones that had to be kept count as needed, in proportion
 // to how many of the segments that were older then are still there: else a segment full of them
 // would be copied again and again.
 uint64_t garbage_bytes(const CompactionView& view, const SealedSegment& segment);
+
+// Bytes on disk for each live byte, over the segments that may be compacted, but for those that
+// `is_barred` says are to be left alone; 1 if there are none.
+template <typename F>
+double space_ratio(const CompactionView& view, F is_barred) {
+    uint64_t file_bytes = 0;
+    uint64_t live_bytes = 0;
+    for (const SealedSegment& segment : view.sealed) {
+        if (segment.number >= segment_of(view.durable)) break;
+        const uint64_t live = view.live.segment_bytes(segment.number);
+        if (is_barred(Victim{segment, live, 0})) continue;
+        file_bytes += segment.file_bytes;
+        live_bytes += live;
+    }
+    if (file_bytes == 0) return 1;
+    return static_cast<double>(file_bytes) / static_cast<double>(std::max<uint64_t>(live_bytes, 1));
+}
 
 // The segment with the largest share of garbage, the oldest of equals; nullopt if none has enough.
 // `is_barred` says which ones to leave alone.

@@ -69,7 +69,7 @@ void Compactor::start() {
 }
 
 io::Task<void> Compactor::stop() {
-    cancel_.cancel();
+    cancel();
     co_await gate_.close();
 }
 
@@ -98,7 +98,11 @@ std::optional<Victim> Compactor::next_victim() {
     // Where nothing lives nothing is copied: that space is free.
     if (!victim || victim->live_bytes == 0) return victim;
     const double start = parts_.space.is_nearly_full() ? space_ratio_full : space_ratio_start;
-    return space_ratio(now) > start ? victim : std::nullopt;
+    return ratio() > start ? victim : std::nullopt;
+}
+
+double Compactor::ratio() const {
+    return space_ratio(view(), [this](const Victim& victim) { return is_barred(victim); });
 }
 
 io::Task<Result<uint64_t>> Compactor::run_now() {
@@ -144,10 +148,9 @@ void Compactor::bar(const Victim& victim, const Error& error) {
     barred.live_bytes = parts_.names.live().segment_bytes(number);
     barred.older_segments = older_than(number);
     barred.until_ns = is_temporary(error.code) ? reactor_.now_ns() + retry_ns : 0;
-    parts_.log.error("a segment cannot be compacted",
-                     {{"segment", uint64_t{number}},
-                      {"live_bytes", barred.live_bytes},
-                      {"error", std::string_view(error.context)}});
+    parts_.log.error("a segment cannot be compacted", {{"segment", uint64_t{number}},
+                                                       {"live_bytes", barred.live_bytes},
+                                                       {"error", std::string_view(error.context)}});
 }
 
 bool Compactor::is_sealed(uint32_t number) const {
@@ -192,11 +195,10 @@ io::Task<Status> Compactor::pace(Work& work) {
     for (;;) {
         if (cancel_.is_cancelled()) co_return fail(Errc::unavailable, "stopping");
         if (!work.is_paced) co_return Status();
-        const CompactionView now = view();
         CompactionPace::Signs signs;
         signs.logged_bytes = parts_.records.stats().bytes - stats_.moved_bytes;
         signs.is_anybody_waiting = parts_.is_anybody_waiting();
-        signs.is_urgent = space_ratio(now) > space_ratio_hurry;
+        signs.is_urgent = ratio() > space_ratio_hurry;
         signs.garbage_share = work.victim.garbage_share();
         pace_.observe(signs);
         const uint64_t wait_ns = pace_.wait_ns();
@@ -213,7 +215,8 @@ io::Task<Result<SegmentScan>> Compactor::scan(const SealedSegment& segment, uint
     });
 }
 
-// In batches: what is in one is read, logged in few groups with whatever clients log, and published.
+// In batches: what is in one is read, logged in few groups with whatever clients log, and
+// published.
 io::Task<Status> Compactor::move_step(Work& work, std::vector<ScannedRecord> records) {
     uint64_t bytes = 0;
     size_t count = 0;
@@ -260,9 +263,9 @@ io::Task<Status> Compactor::move_record(Work& work, const ScannedRecord& record)
     if (is_wanted(work, record)) {
         stats_.unreadable_records += 1;
         work.damaged_bytes += record.place.record_bytes();
-        parts_.log.error("a record cannot be moved: it is damaged",
-                         {{"segment", uint64_t{record.place.segment}},
-                          {"offset", record.place.offset_bytes()}});
+        parts_.log.error(
+            "a record cannot be moved: it is damaged",
+            {{"segment", uint64_t{record.place.segment}}, {"offset", record.place.offset_bytes()}});
     }
     co_return Status();
 }
@@ -272,8 +275,11 @@ io::Task<Status> Compactor::move_record(Work& work, const ScannedRecord& record)
 io::Task<Status> Compactor::log_again(Work& work, const ScannedRecord& record,
                                       const ReadRecord& read) {
     if (record.kind == RecordKind::freed) co_return co_await keep_freed(work, read);
-    while (parts_.is_changing(record.digest)) co_await parts_.change_done.wait();
-    if (!is_wanted(work, record)) co_return Status();
+    for (;;) {
+        if (!is_wanted(work, record)) co_return Status();
+        if (!parts_.is_changing(record.digest)) break;
+        co_await parts_.change_done.wait();
+    }
     const RecordDraft draft = draft_of(read);
     CO_TRY(const Prepared prepared,
            co_await parts_.records.prepare(draft, Durability::group, true));
@@ -330,8 +336,8 @@ bool Compactor::is_wanted(const Work& work, const ScannedRecord& record) const {
     return false;
 }
 
-// Names may point at records that will be gone after a restart, when what they replaced counts again:
-// nothing may be freed before.
+// Names may point at records that will be gone after a restart, when what they replaced counts
+// again: nothing may be freed before.
 Status Compactor::check_lost() const {
     if (parts_.records.stats().lost_tails == 0) return Status();
     return fail(Errc::io_error, "the log lost records: nothing is freed until a restart");

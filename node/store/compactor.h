@@ -1,10 +1,10 @@
-// Compactor: gives back the space of what was overwritten and deleted. It picks a sealed segment with
-// much garbage, logs its live records again at the log's end, and removes its file.
+// Compactor: gives back the space of what was overwritten and deleted. It picks a sealed segment
+// with much garbage, logs its live records again at the log's end, and removes its file.
 //
 //     for each record of the segment, in steps:
-//         current for its name: read and verified, logged again with its version, durable, published
-//         a tombstone that an older segment still needs: logged again
-//         anything else: garbage
+//         current for its name: read and verified, logged again with its version, durable,
+//         published a tombstone that an older segment still needs: logged again anything else:
+//         garbage
 //     a `freed` record, durable; the catalogue, synced beyond all of this
 //     the file is unlinked, the directory synced, and every core lets go of it
 //
@@ -77,6 +77,10 @@ public:
     // were freed. A segment that cannot be freed is reported and passed over; the first such error
     // is what this fails with, after the others are done.
     io::Task<Result<uint64_t>> run_now();
+    // What is under way ends soon; stop() waits for it.
+    void cancel() {
+        if (!cancel_.is_cancelled()) cancel_.cancel();
+    }
     io::Task<void> stop();
 
     const CompactionStats& stats() const { return stats_; }
@@ -96,13 +100,14 @@ private:
         Victim victim;
         bool is_paced = true;
         uint64_t damaged_bytes = 0;
-        Status status;            // of the first record that failed to be logged
+        Status status;  // of the first record that failed to be logged
         uint32_t in_flight = 0;
         std::vector<Place> needed;  // tombstones of this step that must be kept, in order
     };
 
     io::Task<void> run(io::Gate::Pass pass);
     std::optional<Victim> next_victim();
+    double ratio() const;
     bool is_barred(const Victim& victim) const;
     void bar(const Victim& victim, const Error& error);
     bool is_sealed(uint32_t number) const;

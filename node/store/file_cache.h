@@ -34,7 +34,9 @@ public:
     FileCache(io::Disk& disk, size_t files_max) : disk_(disk), files_max_(files_max) {}
 
     // Null if it is not open.
-    std::shared_ptr<OpenFile> find_segment(uint32_t number) { return find(segment_file_id(number)); }
+    std::shared_ptr<OpenFile> find_segment(uint32_t number) {
+        return find(segment_file_id(number));
+    }
     io::Task<Result<std::shared_ptr<OpenFile>>> open_segment(uint32_t number);
     io::Task<Result<std::shared_ptr<OpenFile>>> open_object(FileId id);
     void drop(const FileId& id) { files_.erase(id); }

@@ -2,8 +2,8 @@
 // else a segment holds is garbage, which compaction makes space of. Kept exactly: every change of
 // the locator is told here, and at a start the catalogue's scan and the log's replay tell it all.
 //
-// A name in quarantine counts in the segment where its damaged record lies, which is therefore never
-// freed, and in its bucket with the record that was known before, if there was one.
+// A name in quarantine counts in the segment where its damaged record lies, which is therefore
+// never freed, and in its bucket with the record that was known before, if there was one.
 //
 // Belongs to the mountpath's home core.
 #pragma once

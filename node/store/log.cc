@@ -286,8 +286,8 @@ void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waite
     RecordStamp stamp;
     stamp.lsn = active_->lsn(at);
     stamp.durable = durable_;
-    stamp.version = draft.version.is_absent() ? Version{options_.map_version, stamp.lsn}
-                                              : draft.version;
+    stamp.version =
+        draft.version.is_absent() ? Version{options_.map_version, stamp.lsn} : draft.version;
     stamp.previous = last_digest_;
 
     Entry entry;

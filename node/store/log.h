@@ -52,8 +52,8 @@ struct LogStart {
     uint64_t segment_bytes = 0;  // of that segment
     uint64_t all_segments_bytes = 0;
     std::vector<SealedSegment> sealed;  // those before it, in order
-    uint32_t next_segment = 1;  // no file has this number or a higher one, or ever had
-    Digest128 last_digest;      // of the last record
+    uint32_t next_segment = 1;          // no file has this number or a higher one, or ever had
+    Digest128 last_digest;              // of the last record
 };
 
 // A whole record that is not known to be durable, to be logged again.

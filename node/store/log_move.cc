@@ -261,8 +261,7 @@ void RecordLog::start_spare() {
 
 io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint64_t bytes_min) {
     // The first segment of a run is small, so that the first writer does not wait for 256 MiB.
-    const uint64_t smallest = round_up(
-        std::max(smallest_segment_bytes(), bytes_min), page_bytes);
+    const uint64_t smallest = round_up(std::max(smallest_segment_bytes(), bytes_min), page_bytes);
     uint64_t bytes = is_small_segment_next_ ? smallest : std::max(options_.segment_bytes, smallest);
     Status status = co_await space_.admit(bytes);
     if (!status && bytes > smallest) {

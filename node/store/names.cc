@@ -305,8 +305,7 @@ io::Task<Status> Names::checkpoint() {
     co_return written;
 }
 
-io::Task<Status> Names::drop_bucket(BucketId bucket,
-                                    std::function<void(const Place&)> on_files) {
+io::Task<Status> Names::drop_bucket(BucketId bucket, std::function<void(const Place&)> on_files) {
     CO_TRY(const std::shared_ptr<Catalogue> catalogue, co_await settle());
     co_await writing_.acquire();
     std::vector<Digest128> dropped;

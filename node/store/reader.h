@@ -47,8 +47,8 @@ public:
     // The version at this place, if it has an attachment; and that.
     io::Task<Result<std::optional<Version>>> version_with_attachment(ObjectName name, Place place);
     io::Task<Result<std::vector<std::byte>>> attachment(ObjectName name, Place place);
-    // The whole record, its payload checked, whoever's it is. `not_found` if its segment is gone: it
-    // was moved by compaction, or else, if the place is current, a file is missing.
+    // The whole record, its payload checked, whoever's it is. `not_found` if its segment is gone:
+    // it was moved by compaction, or else, if the place is current, a file is missing.
     io::Task<Result<ReadRecord>> read_record(Place place);
     // As read_record(), if it is `name`'s.
     io::Task<Result<ReadRecord>> read_record_of(ObjectName name, Place place);

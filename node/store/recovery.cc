@@ -14,7 +14,7 @@ constexpr uint64_t page_bytes = 4_KiB;
 
 Result<Recovered> Recovery::run() {
     TRY_STATUS(read_headers());
-    std::vector<Link> links = chain();
+    TRY(std::vector<Link> links, chain());
     result_.start.next_segment = std::max(highest_number_, segment_of(options_.position)) + 1;
     if (!links.empty()) TRY_STATUS(replay(links));
     if (links.empty() && options_.position > 0) {
@@ -58,7 +58,6 @@ Status Recovery::read_header(uint32_t number) {
                                  head.lsn == lsn_at(number, 0) &&
                                  head.digest == options_.directory_id;
             segment.state = is_ours ? HeaderState::valid : HeaderState::damaged;
-            if (is_ours) TRY_STATUS(read_table(number));
             break;
         }
     }
@@ -66,24 +65,21 @@ Status Recovery::read_header(uint32_t number) {
 }
 
 // Without a table a segment is the first one of its log, or an old one: its durable mark tells.
-Status Recovery::read_table(uint32_t number) {
+// False: it was torn at its birth, and nothing in it was ever acknowledged.
+Result<bool> Recovery::read_table(uint32_t number) {
     SegmentFile& segment = files_.at(number);
+    if (segment.state != HeaderState::valid) return true;
     const RecordHead& header = segment.header;
     if (header.payload_bytes == 0) {
         if (header.durable == 0) segment.table.emplace();
-        return Status();
+        return true;
     }
     SegmentBytes bytes(*segment.file, number, segment.size_bytes);
     TRY(const Bytes record, bytes.view(0, header.record_bytes()));
     const std::optional<Bytes> payload = checked_payload(header, record);
-    if (payload) {
-        segment.table = parse_segment_table(*payload);
-    } else if (has_zero_block(record)) {
-        // Torn at its birth, and nothing in it was ever acknowledged; or rot.
-        TRY(const bool is_proven, has_proven_records(number, header.record_blocks()));
-        if (!is_proven) segment.state = HeaderState::zero;
-    }
-    return Status();
+    if (payload) segment.table = parse_segment_table(*payload);
+    if (payload || !has_zero_block(record)) return true;
+    return has_proven_records(number, header.record_blocks());
 }
 
 // A header of zeros: a spare, or what a crash left before the header was written, or a segment
@@ -106,9 +102,14 @@ std::optional<uint32_t> Recovery::segment_below(uint32_t number) const {
     return std::nullopt;
 }
 
-std::optional<uint32_t> Recovery::newest_segment() {
+Result<std::optional<uint32_t>> Recovery::newest_segment() {
     for (auto at = files_.rbegin(); at != files_.rend(); ++at) {
-        if (at->second.state != HeaderState::zero) return at->first;
+        if (at->second.state != HeaderState::zero) {
+            TRY(const bool is_born, read_table(at->first));
+            if (is_born) return at->first;
+            at->second.state = HeaderState::zero;
+            continue;
+        }
         const Result<bool> proven = has_proven_records(at->first, 1);
         const bool belongs = (proven && *proven) || at->first == segment_of(options_.position);
         if (!belongs) continue;
@@ -119,14 +120,15 @@ std::optional<uint32_t> Recovery::newest_segment() {
 }
 
 // From the newest segment back to one whose table can be read, which names the rest; oldest first.
-std::vector<Recovery::Link> Recovery::chain() {
+Result<std::vector<Recovery::Link>> Recovery::chain() {
     std::vector<Link> links;
-    std::optional<uint32_t> number = newest_segment();
+    TRY(std::optional<uint32_t> number, newest_segment());
     Link link;
     while (number) {
         link.number = *number;
         links.push_back(link);
         const SegmentFile& segment = files_.at(*number);
+        if (!segment.table) TRY_STATUS(read_table(*number));
         if (segment.table) {
             uint32_t next = *number;
             for (auto at = segment.table->rbegin(); at != segment.table->rend(); ++at) {

@@ -3,9 +3,9 @@
 // catalogue does not know yet. A job on the pool, before anybody else is there.
 //
 // Each segment's header says where those before it end (segment_table.h), so records behind that
-// point, left by a torn write or a failed fsync, are never seen again, whichever segments were freed
-// since. A header whose table cannot be read still says where the one before ends (its durable
-// mark), and that one has a table.
+// point, left by a torn write or a failed fsync, are never seen again, whichever segments were
+// freed since. A header whose table cannot be read still says where the one before ends (its
+// durable mark), and that one has a table.
 #pragma once
 
 #include <cstdint>
@@ -65,10 +65,10 @@ private:
 
     Status read_headers();
     Status read_header(uint32_t number);
-    Status read_table(uint32_t number);
+    Result<bool> read_table(uint32_t number);
     Result<bool> has_proven_records(uint32_t number, uint32_t first_block);
-    std::optional<uint32_t> newest_segment();
-    std::vector<Link> chain();
+    Result<std::optional<uint32_t>> newest_segment();
+    Result<std::vector<Link>> chain();
     Link link_of(const SealedSegment& sealed, uint32_t next) const;
     std::optional<uint32_t> segment_below(uint32_t number) const;
     Status replay(std::vector<Link> links);

@@ -1,7 +1,8 @@
-// SegmentDigests: which names sealed segments hold records of, so that a tombstone goes when nothing
-// is left that it deletes. A segment never changes, so one scan is enough; only segments that a
-// tombstone asks about are scanned, and 32 bits of each name's digest are kept: a false "may hold"
-// (one in 16,000 for a full segment of the smallest records) keeps a tombstone a little longer.
+// SegmentDigests: which names sealed segments hold records of, so that a tombstone goes when
+// nothing is left that it deletes. A segment never changes, so one scan is enough; only segments
+// that a tombstone asks about are scanned, and 32 bits of each name's digest are kept: a false "may
+// hold" (one in 16,000 for a full segment of the smallest records) keeps a tombstone a little
+// longer.
 //
 // Belongs to the mountpath's home core; may_hold() of a snapshot may be called on any thread.
 #pragma once

@@ -266,6 +266,7 @@ io::Task<void> StoreImpl::stop() {
     if (is_stopped_) co_return;
     is_stopped_ = true;
     cancel_.cancel();
+    if (compactor_ != nullptr) compactor_->cancel();
     for (const auto& core : cores_) {
         co_await io::on_core(*home().io.reactor, *core->io.reactor, [&core] {
             return [](Core& closing) -> io::Task<void> { co_await closing.gate.close(); }(*core);

@@ -126,8 +126,8 @@ struct StoreUsage {
     uint64_t log_bytes = 0;
     uint64_t log_groups = 0;
     uint64_t log_syncs = 0;
-    uint64_t log_failures = 0;  // segments given up after an error of the device
-    uint64_t live_bytes = 0;    // of the log: records that are current
+    uint64_t log_failures = 0;   // segments given up after an error of the device
+    uint64_t live_bytes = 0;     // of the log: records that are current
     uint64_t segment_bytes = 0;  // of the log's files
     // By compaction since the start: bytes logged again, and bytes of files that were removed.
     uint64_t compacted_bytes = 0;

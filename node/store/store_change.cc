@@ -213,8 +213,8 @@ io::Task<void> StoreImpl::drop_bucket(io::Gate::Pass, BucketId bucket) {
 }
 
 io::Task<void> StoreImpl::drop_names(BucketId bucket) {
-    const Status dropped = co_await names_->drop_bucket(
-        bucket, [this](const Place& place) { start_reclaim(place); });
+    const Status dropped =
+        co_await names_->drop_bucket(bucket, [this](const Place& place) { start_reclaim(place); });
     if (dropped) co_return;
     log_.warning("a destroyed bucket's names stay until the next start",
                  {{"bucket", bucket.value}, {"reason", std::string_view(dropped.error().context)}});

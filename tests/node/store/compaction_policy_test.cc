@@ -32,6 +32,12 @@ protected:
         return victim->segment.number;
     }
 
+    double ratio(uint32_t barred = 0) const {
+        return space_ratio(view(), [barred](const Victim& candidate) {
+            return candidate.segment.number == barred;
+        });
+    }
+
     std::vector<SealedSegment> sealed_;
     LiveBytes live_;
     KeptTombstoneMap kept_;
@@ -42,14 +48,15 @@ TEST_F(CompactionPolicyTest, TheSegmentWithMostGarbageGoesFirstAndTheOldestOfEqu
     fill({mib, mib / 2, mib / 4, mib / 4, mib});
     EXPECT_EQ(choice(), 3U);
     EXPECT_EQ(choice(3), 4U);
-    EXPECT_DOUBLE_EQ(space_ratio(view()), 5.0 / 3.0);
+    EXPECT_DOUBLE_EQ(ratio(), 5.0 / 3.0);
+    EXPECT_DOUBLE_EQ(ratio(2), 4.0 / 2.5);
 }
 
 TEST_F(CompactionPolicyTest, SegmentsThatMayNotBeDurableYetAreLeftAlone) {
     fill({mib, 0, 0});
     durable_ = lsn_at(2, 100);
     EXPECT_EQ(choice(), std::nullopt);
-    EXPECT_DOUBLE_EQ(space_ratio(view()), 1.0);
+    EXPECT_DOUBLE_EQ(ratio(), 1.0);
 }
 
 TEST_F(CompactionPolicyTest, LittleGarbageIsNotWorthIt) {
@@ -89,8 +96,8 @@ TEST_F(CompactionPolicyTest, DigestsAreFoundAndFew) {
     digests.keep(7, set);
     uint64_t false_count = 0;
     for (uint64_t index = 0; index < 2000; ++index) {
-        const bool may =
-            SegmentDigests::may_hold(*digests.find(7), xxh3_128(as_bytes(std::to_string(index)), 0));
+        const bool may = SegmentDigests::may_hold(*digests.find(7),
+                                                  xxh3_128(as_bytes(std::to_string(index)), 0));
         if (index < 1000) EXPECT_TRUE(may);
         if (index >= 1000 && may) ++false_count;
     }

@@ -193,8 +193,8 @@ TEST_P(CompactorTest, ADamagedRecordStaysAndItsNeighboursMove) {
     // n12 lies in the first segment: a bit of its content.
     const auto bytes = *storage_.read_file("log/0000000001.tar");
     const std::string& content = expected_["n12"].first;
-    const auto found = std::search(bytes.begin(), bytes.end(), as_bytes(content).begin(),
-                                   as_bytes(content).end());
+    const auto found =
+        std::search(bytes.begin(), bytes.end(), as_bytes(content).begin(), as_bytes(content).end());
     ASSERT_NE(found, bytes.end());
     const auto at = static_cast<uint64_t>(found - bytes.begin());
     ASSERT_TRUE(storage_.flip_bit("log/0000000001.tar", at * 8 + 77));
@@ -260,8 +260,8 @@ TEST_P(CompactorTest, ABucketThatIsGoneAtTheStartLeavesNothing) {
 TEST_P(CompactorTest, ChangesMeanwhileWin) {
     const auto change = [&](StoreHarness& harness, std::string name, std::string content,
                             bool is_removal, int& running) -> io::Task<void> {
-        return [](StoreHarness& in, std::string of, std::string bytes, bool removes,
-                  auto& expected, auto& removed, int& count) -> io::Task<void> {
+        return [](StoreHarness& in, std::string of, std::string bytes, bool removes, auto& expected,
+                  auto& removed, int& count) -> io::Task<void> {
             const ObjectName object = StoreHarness::name(of);
             if (removes) {
                 if (co_await in.store().remove(0, object, {}, Durability::group)) {
@@ -269,8 +269,7 @@ TEST_P(CompactorTest, ChangesMeanwhileWin) {
                     removed.push_back(of);
                 }
             } else {
-                const auto put =
-                    co_await in.store().put(0, object, in.body(bytes), PutOptions());
+                const auto put = co_await in.store().put(0, object, in.body(bytes), PutOptions());
                 EXPECT_TRUE(put);
                 if (put) expected[of] = {bytes, put->version};
             }
