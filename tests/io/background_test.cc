@@ -29,9 +29,10 @@ TEST_P(BackgroundTest, JobsRunInOrderAndTheEndWaitsForThem) {
 }
 
 TEST_P(BackgroundTest, AJobMaySubmitTheNext) {
+    Background& background = *background_;  // jobs run while the pointer is being reset
     int depth = 0;
     std::function<void()> go_on = [&] {
-        if (++depth < 100) background_->submit(go_on);
+        if (++depth < 100) background.submit(go_on);
     };
     background_->submit(go_on);
     background_->run_pending();
