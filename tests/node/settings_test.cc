@@ -68,6 +68,7 @@ insecure = true
 [store]
 segment_bytes = "16MiB"
 reserve_bytes = 5000000
+compaction = false
 [archive]
 index_cache_bytes = "1 GB"
 [limits]
@@ -80,6 +81,7 @@ idle_seconds = 7
     EXPECT_TRUE(settings.is_insecure);
     EXPECT_EQ(settings.store.segment_bytes, 16_MiB);
     EXPECT_EQ(settings.store.reserve_bytes, 5'000'000U);
+    EXPECT_FALSE(settings.store.is_compacting);
     EXPECT_EQ(settings.archive.index_cache_bytes, 1'000'000'000U);
     EXPECT_EQ(settings.http_limits.connections_max, 10U);
     EXPECT_EQ(settings.http_limits.idle_timeout_ns, 7 * ns_per_s);
@@ -102,6 +104,25 @@ TEST_F(SettingsTest, AnErrorInTheFileSaysWhereAndWhat) {
         ASSERT_FALSE(arguments) << text;
         EXPECT_THAT(arguments.error().text, StartsWith(path_ + expected)) << text;
         EXPECT_EQ(arguments.error().text.find('\n'), std::string::npos) << text;
+    }
+}
+
+TEST_F(SettingsTest, LettersBeyondAsciiAreForTextsAndComments) {
+    const auto good =
+        parse_file("# Größe \"ü' ü\ndata = \"Verzeichnis \\\"ä\" # é\nready_file='ø'\n");
+    ASSERT_TRUE(good) << good.error().text;
+    EXPECT_THAT(good->settings.data, ElementsAre("Verzeichnis \"ä"));
+    EXPECT_EQ(good->settings.ready_file, "ø");
+}
+
+// Each names the line. Of the letters, toml++ does not know the kind; at "[" it would assert.
+TEST_F(SettingsTest, WhatIsNoTomlIsAnErrorWithItsLine) {
+    for (const char* text :
+         {"\n[\ncores = 1", "\n[\x01store]", "\n[%]", "\n= 1", "\n[a", "\ncores", "\nü = 1",
+          "\n\"data\" ѴѴ = 1", "\ndata = 'a' ü", "\ndata =+[\"/О\"]"}) {
+        const auto bad = parse_file(text);
+        ASSERT_FALSE(bad) << text;
+        EXPECT_THAT(bad.error().text, StartsWith(path_ + ":")) << text;
     }
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "node/doors/ais/errors.h"
 #include "node/store/object_name.h"
 
 namespace penstock::node::ais {
@@ -53,13 +52,6 @@ std::optional<std::string> unescape(std::string_view text) {
 }
 
 }  // namespace
-
-FirstElement split_first(std::string_view path) {
-    path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
-    const size_t slash = path.find('/');
-    if (slash == std::string_view::npos) return {path, {}, false};
-    return {path.substr(0, slash), path.substr(slash + 1), true};
-}
 
 std::unexpected<ApiError> refuse_escape() {
     return std::unexpected(ApiError{400, "", "400 Bad Request", {}, true, true});
@@ -143,10 +135,6 @@ std::expected<BucketName, ApiError> bucket_from(const Call& call, std::string_vi
                                   bucket.name, missing_backend(bucket.provider)));
     }
     return bucket;
-}
-
-std::string ObjectTarget::url() const {
-    return object_url(bucket->name, object);
 }
 
 std::expected<std::shared_ptr<const Bucket>, ApiError> find_bucket(const Call& call,
