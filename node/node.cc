@@ -56,6 +56,12 @@ io::Task<void> set_draining(Router& router, uint32_t core) {
     co_return;
 }
 
+// Jobs give way to whom core 0 serves: connections are dealt evenly, so it has its share of them.
+io::Task<void> let_jobs_yield(Jobs& jobs, std::function<uint64_t()> request_count) {
+    jobs.yield_to(std::move(request_count));
+    co_return;
+}
+
 io::Task<void> nothing() {
     co_return;
 }
@@ -105,10 +111,15 @@ void Node::make_doors(const Settings& settings) {
     for (uint32_t core = 0; core < cores.count(); ++core) {
         admin_cores.push_back({&cores.reactor(core), [this, core] { return figures(core); }});
     }
-    ais_ = std::make_unique<AisDoor>(storage_->service(), identity_, cores.reactor(0));
+    ais_ = std::make_unique<AisDoor>(storage_->service(), storage_->jobs(), identity_,
+                                     cores.reactor(0));
     admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, std::move(admin_cores));
     router_ = std::make_unique<Router>(cores.count());
     router_->attach(*ais_, *admin_);
+    cores.run_on(0, [this] {
+        return let_jobs_yield(storage_->jobs(),
+                              [this] { return router_->metrics(0).request_count(); });
+    });
     front_ = std::make_unique<HttpFront>(cores, *router_, settings.http_limits);
 }
 
@@ -179,6 +190,7 @@ void Node::stop() {
         cores.run_on(0, [this] { return ais_->stop(); });
     }
     front_.reset();
+    cores.run_on(0, [this] { return let_jobs_yield(storage_->jobs(), nullptr); });
     router_.reset();
     admin_.reset();
     ais_.reset();

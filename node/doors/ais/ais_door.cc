@@ -26,8 +26,8 @@ constexpr std::string_view later_resources[] = {"download", "sort", "etl", "ml",
 
 }  // namespace
 
-AisDoor::AisDoor(ObjectService& service, const NodeIdentity& node, io::Reactor& home)
-    : service_(service), node_(node), summaries_(service, home) {}
+AisDoor::AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& home)
+    : service_(service), jobs_(jobs), node_(node), summaries_(service, home) {}
 
 bool AisDoor::is_for(std::string_view path) {
     const std::string_view first = ais::split_first(path).element;
@@ -37,7 +37,7 @@ bool AisDoor::is_for(std::string_view path) {
 io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& request) {
     const std::optional<io::http::Query> query = io::http::Query::parse(request.head.query);
     if (!query) co_return ais::error_response(request, node_, ais::refuse_escape().error());
-    Call call{core, request, *query, service_, node_, request.head.path, {}};
+    Call call{core, request, *query, service_, jobs_, node_, request.head.path, {}};
     Reply reply = co_await route(call);
     if (reply) co_return std::move(*reply);
     co_return ais::error_response(request, node_, reply.error());

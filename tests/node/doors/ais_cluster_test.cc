@@ -123,7 +123,7 @@ TEST_F(AisClusterTest, WhatIsNotBuiltWrongOrUnknownIsToldApart) {
         return ask(method, target, body).status;
     };
     EXPECT_EQ(status("PUT", "/v1/cluster/set-config?log.level=4"), 501);
-    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"start","value":{"Kind":"lru"}})"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"rotate-logs","value":null})"), 501);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"nonsense"})"), 400);
     for (const std::string path : {"download", "sort", "etl", "ml/moss", "tokens"}) {
         EXPECT_EQ(status("GET", "/v1/" + path), 501) << path;
