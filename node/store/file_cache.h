@@ -4,9 +4,9 @@
 // if the file was removed: a slow client gets the version that it asked for.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "io/disk.h"
@@ -51,7 +51,7 @@ private:
     io::Disk& disk_;
     size_t files_max_;
     uint64_t uses_ = 0;
-    boost::unordered_flat_map<FileId, std::shared_ptr<OpenFile>, Hash> files_;
+    std::unordered_map<FileId, std::shared_ptr<OpenFile>, Hash> files_;
 };
 
 }  // namespace penstock::node

@@ -10,12 +10,12 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "io/base/log.h"
@@ -131,7 +131,7 @@ private:
 
     std::vector<Pending> pending_;
     // Digest -> whether the catalogue has the name's own entry, too.
-    boost::unordered_flat_map<Digest128, bool, DigestHash> quarantined_;
+    std::unordered_map<Digest128, bool, DigestHash> quarantined_;
     uint64_t entry_count_ = 0;  // that the catalogue has, with `written_position_`
     Lsn written_position_ = 0;
     uint64_t content_bytes_ = 0;

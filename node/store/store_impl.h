@@ -9,8 +9,8 @@
 // what happens on the home core.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "io/cores.h"
@@ -175,7 +175,7 @@ private:
     bool is_log_started_ = false;
     bool is_stopped_ = false;
 
-    boost::unordered_flat_map<Digest128, InFlight, DigestHash> in_flight_;
+    std::unordered_map<Digest128, InFlight, DigestHash> in_flight_;
     io::Event change_done_;  // pulsed when a change left in_flight_
     uint64_t file_epoch_ = 0;
     uint64_t corruptions_at_start_ = 0;
