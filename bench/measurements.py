@@ -204,7 +204,7 @@ def job_seconds(node, method, target, action, value):
         snapshot = next(iter(snapshots.values()))[0]
         if snapshot["is_idle"]:
             break
-        time.sleep(0.002)
+        time.sleep(0.01)
     seconds = time.monotonic() - start
     if snapshot["aborted"] or snapshot["err"]:
         raise RuntimeError(f"{action}: {snapshot}")

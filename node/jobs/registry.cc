@@ -262,6 +262,8 @@ io::Task<Status> Jobs::promise(Job& job) {
     if (!job.ended.is_cancelled()) {
         (void)co_await home().sleep({io::Until::never, &job.ended});
     }
+    // What was done needs no promise either.
+    if (job.state == JobState::finished) co_return Status();
     co_return written;
 }
 

@@ -13,7 +13,7 @@ namespace {
 // Requests are counted over so long a time at least, and so many a second are others at work: a
 // client that asks how far the job is makes fewer.
 constexpr uint64_t look_ns = 5'000'000;
-constexpr uint64_t busy_requests_per_s = 200;
+constexpr uint64_t busy_requests_per_s = 1000;
 
 // What is wrong with one object and says nothing of the others.
 bool is_about_one(Errc code) {
