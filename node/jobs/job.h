@@ -102,6 +102,7 @@ struct JobSnapshot {
     std::string stop_reason;
     uint64_t started_ns = 0;      // wall clock
     uint64_t ended_ns = 0;        // 0 while it is running or idle
+    uint64_t done_ns = 0;         // when its work was; 0 while it is running
     uint64_t selected_count = 0;  // names in the selection, if it is a list
     bool is_resumed = false;      // a start of the node found it in the journal
 

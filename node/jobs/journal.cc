@@ -107,11 +107,14 @@ Status JobJournal::append(Bytes records, bool syncs) {
     return {};
 }
 
+// Whoever made the directory may have died, or failed, before its name was durable.
 Status JobJournal::make_directory() {
+    if (is_directory_durable_) return {};
     const Status made = disk_.make_directory(directory);
-    if (!made && made.error().code == Errc::exists) return {};
-    TRY_STATUS(made);
-    return disk_.sync_directory("");
+    if (!made && made.error().code != Errc::exists) return made;
+    TRY_STATUS(disk_.sync_directory(""));
+    is_directory_durable_ = true;
+    return {};
 }
 
 Status JobJournal::rewrite(Bytes records) {

@@ -63,6 +63,7 @@ private:
     io::BlockingDisk& disk_;
     const Log& log_;
     std::unique_ptr<io::BlockingFile> file_;  // null: nothing may be appended
+    bool is_directory_durable_ = false;
     uint64_t end_ = 0;
     uint64_t rewritten_bytes_ = 0;
     std::vector<JournaledJob> found_;

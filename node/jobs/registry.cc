@@ -435,6 +435,7 @@ JobSnapshot Jobs::snapshot(const Job& job) const {
     shot.stop_reason = job.reason;
     shot.started_ns = job.started_ns;
     shot.ended_ns = shot.state == JobState::idle ? 0 : job.ended_ns;
+    shot.done_ns = job.ended_ns;
     shot.is_resumed = job.is_resumed;
     return shot;
 }

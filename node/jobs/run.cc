@@ -155,10 +155,10 @@ io::Task<Status> land(JobRun& run, std::deque<std::unique_ptr<Flight>>& flights,
 // durable, and one is fetched meanwhile.
 io::Task<Status> run_pages(JobRun& run, PageAction& action) {
     constexpr size_t flights_max = 2;
-    CO_TRY(
-        const std::unique_ptr<Walker> walker,
-        make_walker(
-            run.service(), run.spec().selection, [&run] { return run.bucket(); }, run.position()));
+    CurrentBucket bucket = [&run] { return run.bucket(); };
+    CO_TRY(const std::unique_ptr<Walker> walker,
+           make_walker(run.service(), run.reactor(), run.spec().selection, std::move(bucket),
+                       run.position()));
     std::deque<std::unique_ptr<Flight>> flights;
     Status status;
     while (status) {
@@ -178,6 +178,7 @@ io::Task<Status> run_pages(JobRun& run, PageAction& action) {
         const Status landed = co_await land(run, flights, status.has_value());
         if (status) status = landed;
     }
+    co_await walker->stop();
     co_return status;
 }
 

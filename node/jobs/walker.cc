@@ -14,12 +14,13 @@ constexpr uint32_t listed_max = 32'768;
 
 class ListingWalker final : public Walker {
 public:
-    ListingWalker(ObjectService& service, CurrentBucket bucket, NameTemplate names,
-                  bool is_recursive, std::string after)
+    ListingWalker(ObjectService& service, io::Reactor& reactor, CurrentBucket bucket,
+                  NameTemplate names, bool is_recursive, std::string after)
         : service_(service),
           bucket_(std::move(bucket)),
           template_(std::move(names)),
-          given_(std::move(after)) {
+          given_(std::move(after)),
+          listed_(reactor) {
         options_.prefix = template_.prefix();
         options_.after = given_;
         options_.limit = listed_max;
@@ -31,7 +32,7 @@ public:
         while (names.size() < limit) {
             if (at_ == page_.entries.size()) {
                 if (is_last_) break;
-                CO_TRY_STATUS(co_await list());
+                CO_TRY_STATUS(co_await turn_page());
                 continue;
             }
             const ListPage::Entry& entry = page_.entries[at_++];
@@ -44,14 +45,37 @@ public:
         co_return names;
     }
     std::string position() const override { return given_; }
+    io::Task<void> stop() override {
+        if (is_listing_) co_await listed_.wait();
+    }
 
 private:
-    io::Task<Status> list() {
-        CO_TRY(const BucketName bucket, bucket_());
-        CO_TRY(page_, co_await service_.list(home_core, bucket, options_));
+    // The page behind the one that is given is listed meanwhile.
+    io::Task<Status> turn_page() {
+        if (!is_listing_) start_listing();
+        co_await listed_.wait();
+        is_listing_ = false;
+        CO_TRY_STATUS(next_status_);
+        page_ = std::move(next_page_);
         at_ = 0;
         is_last_ = page_.is_last || page_.entries.empty();
-        if (!page_.entries.empty()) options_.after = page_.name(page_.entries.back());
+        if (is_last_) co_return Status();
+        options_.after = page_.name(page_.entries.back());
+        start_listing();
+        co_return Status();
+    }
+    void start_listing() {
+        is_listing_ = true;
+        listed_.reset();
+        io::start_detached(list());
+    }
+    io::Task<void> list() {
+        next_status_ = co_await list_next();
+        listed_.set();
+    }
+    io::Task<Status> list_next() {
+        CO_TRY(const BucketName bucket, bucket_());
+        CO_TRY(next_page_, co_await service_.list(home_core, bucket, options_));
         co_return Status();
     }
 
@@ -63,6 +87,10 @@ private:
     ListPage page_;
     size_t at_ = 0;
     bool is_last_ = false;
+    ListPage next_page_;
+    Status next_status_;
+    bool is_listing_ = false;
+    io::Event listed_;
 };
 
 // Lists and ranges: names by their number.
@@ -79,6 +107,7 @@ public:
         co_return names;
     }
     std::string position() const override { return std::to_string(given_); }
+    io::Task<void> stop() override { co_return; }
 
 private:
     std::function<std::string(uint64_t)> name_at_;
@@ -99,8 +128,9 @@ Result<uint64_t> number_of(const std::string& position) {
 
 }  // namespace
 
-Result<std::unique_ptr<Walker>> make_walker(ObjectService& service, const Selection& selection,
-                                            CurrentBucket bucket, std::string position) {
+Result<std::unique_ptr<Walker>> make_walker(ObjectService& service, io::Reactor& reactor,
+                                            const Selection& selection, CurrentBucket bucket,
+                                            std::string position) {
     if (selection.kind == Selection::Kind::names) {
         TRY(const uint64_t given, number_of(position));
         return std::make_unique<CountingWalker>(
@@ -120,7 +150,7 @@ Result<std::unique_ptr<Walker>> make_walker(ObjectService& service, const Select
             [names = std::move(names)](uint64_t index) { return names.name_at(index); }, count,
             given);
     }
-    return std::make_unique<ListingWalker>(service, std::move(bucket), std::move(names),
+    return std::make_unique<ListingWalker>(service, reactor, std::move(bucket), std::move(names),
                                            selection.is_recursive, std::move(position));
 }
 

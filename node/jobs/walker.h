@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "io/reactor.h"
+#include "io/wait.h"
 #include "node/jobs/job.h"
 #include "node/service/object_service.h"
 
@@ -29,6 +31,8 @@ public:
     virtual io::Task<Result<std::vector<WalkedName>>> next(uint32_t limit) = 0;
     // Of what was given so far: make_walker() with it goes on behind.
     virtual std::string position() const = 0;
+    // Before it is destroyed: waits for what it does ahead.
+    virtual io::Task<void> stop() = 0;
 };
 
 // What the bucket is called now; asked before each page of a listing.
@@ -36,7 +40,8 @@ using CurrentBucket = std::function<Result<BucketName>()>;
 
 // `invalid` for a template that cannot be, or a position that is not one. `selection` must outlive
 // the walker.
-Result<std::unique_ptr<Walker>> make_walker(ObjectService& service, const Selection& selection,
-                                            CurrentBucket bucket, std::string position);
+Result<std::unique_ptr<Walker>> make_walker(ObjectService& service, io::Reactor& reactor,
+                                            const Selection& selection, CurrentBucket bucket,
+                                            std::string position);
 
 }  // namespace penstock::node

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""kill9_jobs.py --penstockd PATH [--kills N] [--seed S]: a job that was promised ends, killed or not.
+"""kill9_jobs.py --penstockd PATH [--kills N] [--seed S]: a promised job ends, killed or not.
 
 Copies, deletions and renames of a bucket are begun, and the node is killed with -9 at a random
 moment. Started again, it goes on by itself under the same id; when the job has ended, the buckets
-must hold exactly what a quiet run leaves: names, bytes and versions. A request that was not answered
-may have begun or not, and is made again.
+must hold exactly what a quiet run leaves: names, bytes and versions. A request that was not
+answered may have begun or not, and is made again.
 Ends with "N passed, N failed".
 """
 
@@ -20,7 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
 
-OBJECTS = 3000
+OBJECTS = 6000
 FROM = "from"
 
 
@@ -62,7 +62,7 @@ class Work:
         if self.what == "copy-prefix":
             return "POST", target + to_query, "copy-bck", {"prefix": "odd/", "prepend": "p/"}
         if self.what == "copy-range":
-            value = {"template": "even/{00000..02999..2}.txt", "prepend": "p/",
+            value = {"template": "even/{00000..05999..2}.txt", "prepend": "p/",
                      "tobck": to_bucket}
             return "POST", target, "copy-listrange", value
         if self.what == "delete-prefix":
@@ -159,16 +159,20 @@ def wait_for(node, job):
     raise TimeoutError(job)
 
 
-def begin_and_kill(node, work, seconds):
+def begin_and_kill(node, work, chance):
     """The job's id, or None if the node died before it said so."""
-    killer = threading.Timer(seconds, node.kill)
-    killer.start()
+    waits_for_answer = chance.random() < 0.7
+    killer = threading.Timer(chance.uniform(0, 0.1), node.kill)
+    if not waits_for_answer:
+        killer.start()
     try:
         status, _, content = act(node, *work.request())
         job = content.decode() if status == 200 else None
         assert status == 200, content
     except (OSError, http.client.HTTPException):
         job = None
+    if waits_for_answer:
+        killer.start()
     killer.join()
     return job
 
@@ -176,7 +180,7 @@ def begin_and_kill(node, work, seconds):
 def turn_of(penstockd, directory, work, chance, checks):
     node = NodeProcess(penstockd, directory.path)
     fill(node)
-    job = begin_and_kill(node, work, chance.choice([0.005, 0.03, 0.1, 0.3]) * chance.random())
+    job = begin_and_kill(node, work, chance)
     node = NodeProcess(penstockd, directory.path)
     snapshot = None
     if job is not None:

@@ -179,6 +179,9 @@ class Replay:
             for kind, name in re.findall(r'"daemon_type":"(proxy|target)","daemon_id":"(\w+)"',
                                          text):
                 self.ids[name] = target if kind == "target" else gateway
+            if "what=qryxstats" in exchange["path"]:
+                for name in re.findall(r'"(\w{9})":\[', text):
+                    self.ids[name] = target
         for exchange in self.exchanges:
             name = exchange["request"]["headers"].get("Ais-Node-Id", "nosuchnode")
             if name != "nosuchnode":

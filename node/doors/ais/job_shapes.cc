@@ -162,10 +162,11 @@ OrderedJson status_json(const NodeIdentity& node, const JobSnapshot& job) {
             ? error_text(node, job)
             : "";
     if (is_stopped && error.empty()) error = job.stop_reason;
+    // Of an idle job, too: SDK 1.25 waits for nothing else.
     OrderedJson json = {{"kind", kind_name(job.spec.kind)},
                         {"uuid", job.id},
                         {"err", error},
-                        {"end_time", job.ended_ns},
+                        {"end_time", job.done_ns},
                         {"aborted", is_stopped}};
     if (job.state == JobState::idle) json["is_idle"] = true;
     return json;
