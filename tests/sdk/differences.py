@@ -30,7 +30,7 @@ RULES = [
     (r".*", r"what=status", r"^Content-Type: application/json",
      "JSON is labelled as JSON; no client looks"),
     (r"jobs", r"what=qryxstats .*nonsense", r"^status 400, not 200", "reference bug: everything"),
-    (r"jobs", r"what=qryxstats .*nope", r"^tcode ErrBckNotFound", BETTER + ": says what is missing"),
+    (r"jobs", r"what=qryxstats .*nope", r"^tcode ErrBckNotFound", BETTER + ": says what misses"),
     (r".*", r"what=qryxstats", r"ctlmsg$", "free text, left out when there is nothing to say"),
     (r"multi-object", r"/multi-to\?", r"^entry |^\d+ entries",
      "reference bug: a later request's `prepend` and `dry_run` are not looked at"),
