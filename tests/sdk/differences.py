@@ -27,7 +27,7 @@ RULES = [
     (r"cluster", r"GET /v1/buckets/ .*summary-bck", r"^status 400, not 500",
      "asking about nothing is no failure of the server"),
     (r"cluster", r"provider= ", r"NoneType", "an empty list is [], not null: the SDK needs it"),
-    (r".*", r"what=status", r"^Content-Type: application/json",
+    (r".*", r"what=status|GET /v1/(download|sort)", r"^Content-Type: application/json",
      "JSON is labelled as JSON; no client looks"),
     (r"jobs", r"what=qryxstats .*nonsense", r"^status 400, not 200", "reference bug: everything"),
     (r"jobs", r"what=qryxstats .*nope", r"^tcode ErrBckNotFound", BETTER + ": says what misses"),

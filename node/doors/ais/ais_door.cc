@@ -31,6 +31,9 @@ io::Task<Reply> refuse_resource(Call& call, const FirstElement& resource) {
     if (may_be_listed && call.method() == Method::get && resource.rest.empty() &&
         !call.query.find_filled("uuid")) {
         CO_TRY(const auto json, co_await ais::read_json(call));
+        if (!json && resource.element == "download") {
+            co_return ais::refuse(400, "", "failed to unmarshal the query (download), err: EOF");
+        }
         if (!json || ais::string_of(*json, "id").empty()) {
             co_return ais::json_response(call.request.buffers, "[]");
         }

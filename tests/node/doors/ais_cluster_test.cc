@@ -129,6 +129,7 @@ TEST_F(AisClusterTest, WhatIsNotBuiltWrongOrUnknownIsToldApart) {
         EXPECT_EQ(status("GET", "/v1/" + path), 501) << path;
     }
     EXPECT_EQ(status("GET", "/v1/download", R"({"id":"dnl-1"})"), 501);
+    EXPECT_EQ(status("GET", "/v1/download"), 400);
     EXPECT_EQ(ask("GET", "/v1/download", R"({"id":"","regex":""})").body, "[]\n");
     EXPECT_EQ(ask("GET", "/v1/sort?only_active=true&regex=").body, "[]\n");
     for (const std::string path : {"/", "/v1", "/v1/nonsense", "/v1/xactions", "/nonsense"}) {
