@@ -372,8 +372,10 @@ class Everyday:
         self.client.job(cleanup, "cleanup").wait(timeout=30)
         statuses = self.client.cluster().list_jobs_status()
         true("all are known", {cleanup, job} <= {status.uuid for status in statuses})
-        self.client.job(ids[0]).abort()
-        equal("stopped", self.client.job(ids[0]).get_details().list_snapshots()[0].aborted, True)
+        if self.version >= "2":  # 1.25 has no such call
+            self.client.job(ids[0]).abort()
+            snapshot = self.client.job(ids[0]).get_details().list_snapshots()[0]
+            equal("stopped", snapshot.aborted, True)
         to.delete()
 
     def bucket_jobs(self):
