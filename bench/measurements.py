@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import time
 
-from harness import ROOT, cpu_seconds, median, resident_mb
+from harness import LOAD_CPU, ROOT, cpu_seconds, median, resident_mb
 
 BUCKET = "bench"
 
@@ -249,9 +249,70 @@ def jobs(bench, table):
     bench.stop(node)
 
 
+def rpc_load(bench, node, address, operation, objects, size, depth):
+    """One run of rpc_load: (objects/s, server CPU us per object)."""
+    before = cpu_seconds(node.pid)
+    done = subprocess.run(
+        ["taskset", "-c", LOAD_CPU, os.path.join(ROOT, "out", "release", "bench", "rpc_load"),
+         address, BUCKET, operation, str(objects), str(size), str(depth), str(bench.seconds)],
+        capture_output=True, text=True, check=True)
+    used = cpu_seconds(node.pid) - before
+    moved, seconds = done.stdout.split()
+    return int(moved) / float(seconds), used * 1e6 / int(moved)
+
+
+def rpc_node(bench, name):
+    path = os.path.join(bench.folder(name), "rpc")
+    node = bench.node(name, "--rpc", "127.0.0.1:0", "--rpc-socket", path)
+    node.create_bucket(BUCKET)
+    return node, "unix:" + path
+
+
+def rpc(bench, table):
+    """MessagePack-RPC: GET pipelined against HTTP's GET of the same objects; batches."""
+    node, unix = rpc_node(bench, "rpc")
+    count = 10_000
+    rpc_load(bench, node, unix, "put", count, 1 << 10, 64)
+    ours, theirs = [], []
+    for _ in range(bench.rounds):
+        theirs.append(bench.load(node, "/", 64, script="get_random.lua", script_arguments=(
+            f"/v1/objects/{BUCKET}/o%06d?provider=ais", count)))
+        ours.append(rpc_load(bench, node, node.ready["rpc"], "get", count, 1 << 10, 64))
+    rate, http_rate = median(r for r, _ in ours), median(l.per_s for l, _ in theirs)
+    cpu, http_cpu = median(c for _, c in ours), median(c for _, c in theirs)
+    table.add("RPC GET 1 KiB, TCP, 64 pipelined on one connection",
+              f"{rate:,.0f}/s, {rate / http_rate:.1f} times HTTP's with 64 connections;"
+              f" {cpu:.2f} us CPU of HTTP's {http_cpu:.2f} ({cpu / http_cpu:.2f})",
+              "2 times HTTP's rate, 0.5 of its CPU",
+              rate >= 2 * http_rate and cpu <= 0.5 * http_cpu)
+    runs = [rpc_load(bench, node, unix, "get_many", count, 1 << 10, 4)
+            for _ in range(bench.rounds)]
+    rate, cpu = median(r for r, _ in runs), median(c for _, c in runs)
+    table.add("RPC get_many, 256 of 1 KiB a call, Unix socket",
+              f"{1e6 / cpu:,.0f}/s per server core ({rate:,.0f}/s on the clock)",
+              "500,000/s per core",
+              1e6 / cpu >= 500_000)
+    bench.stop(node)
+
+
+def rpc_descriptors(bench, table):
+    node, unix = rpc_node(bench, "rpc-fd")
+    count = 2_000
+    rpc_load(bench, node, unix, "put", count, 100 << 10, 8)
+    runs = [rpc_load(bench, node, unix, "fd", count, 100 << 10, 4) for _ in range(bench.rounds)]
+    rate, cpu = median(r for r, _ in runs), median(c for _, c in runs)
+    table.add("RPC get_many, 64 of 100 KiB a call, as descriptors",
+              f"{1e6 / cpu:,.0f}/s per server core ({rate:,.0f}/s on the clock)",
+              "30,000/s per core",
+              1e6 / cpu >= 30_000)
+    bench.stop(node)
+
+
 ALL = [
     ("get-small", get_small),
     ("get-large", get_large),
+    ("rpc", rpc),
+    ("rpc-descriptors", rpc_descriptors),
     ("put", put_durable),
     ("list", list_names),
     ("start", start_and_idle),

@@ -217,6 +217,11 @@ public:
         if (result == -EAGAIN) watch_of(socket).is_writable = false;
         return result;
     }
+    int32_t try_send_descriptor(int socket, Bytes bytes, int passed) override {
+        const int32_t result = internal::send_descriptor_without_waiting(socket, bytes, passed);
+        if (result == -EAGAIN) watch_of(socket).is_writable = false;
+        return result;
+    }
     int32_t try_send_file(int socket, int file, uint64_t offset, uint32_t size) override {
         const int32_t result = internal::send_file_without_waiting(socket, file, offset, size);
         if (result == -EAGAIN) watch_of(socket).is_writable = false;

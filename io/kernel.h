@@ -124,6 +124,10 @@ public:
     virtual int32_t try_receive(int socket, MutableBytes buffer) = 0;
     // `more`: further bytes follow at once, so do not send a small packet for these.
     virtual int32_t try_send(int socket, Bytes bytes, bool more) = 0;
+    // As try_send(), and `passed`, a descriptor of this process, travels with the first byte: the
+    // receiver gets one of its own for the same open file. Unix sockets alone: -EOPNOTSUPP on
+    // others, and in the simulation, which has no process to pass it to.
+    virtual int32_t try_send_descriptor(int socket, Bytes bytes, int passed) = 0;
     // From a file's resident pages straight to the socket; may be short.
     virtual int32_t try_send_file(int socket, int file, uint64_t offset, uint32_t size) = 0;
 };

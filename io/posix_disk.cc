@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "io/blocking_disk.h"
+#include "io/descriptor.h"
 #include "io/disk_call.h"
 
 namespace penstock::io {
@@ -24,24 +25,6 @@ namespace {
 constexpr mode_t file_permissions = 0600;  // the objects are for the node alone
 constexpr mode_t directory_permissions = 0700;
 constexpr uint32_t resolve_attempts_max = 16;  // openat2 says EAGAIN while something is renamed
-
-class Descriptor {
-public:
-    explicit Descriptor(int number = -1) : number_(number) {}
-    Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-    Descriptor& operator=(Descriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-    ~Descriptor() {
-        if (number_ >= 0) ::close(number_);
-    }
-    int get() const { return number_; }
-    bool is_open() const { return number_ >= 0; }
-
-private:
-    int number_;
-};
 
 // Repeats `call` while a signal interrupts it; its result, or -errno.
 template <typename Call>

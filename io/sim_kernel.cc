@@ -108,6 +108,7 @@ public:
     int32_t try_send(int socket, Bytes bytes, bool) override {
         return is_again() ? -EAGAIN : world_.network_.send(world_.socket(socket), bytes);
     }
+    int32_t try_send_descriptor(int, Bytes, int) override { return -EOPNOTSUPP; }
     int32_t try_send_file(int socket, int file, uint64_t offset, uint32_t size) override {
         if (is_again()) return -EAGAIN;
         std::string bytes(size, '\0');

@@ -130,6 +130,9 @@ public:
     int32_t try_send(int socket, Bytes bytes, bool more) override {
         return internal::send_without_waiting(socket, bytes, more);
     }
+    int32_t try_send_descriptor(int socket, Bytes bytes, int passed) override {
+        return internal::send_descriptor_without_waiting(socket, bytes, passed);
+    }
     int32_t try_send_file(int socket, int file, uint64_t offset, uint32_t size) override {
         return internal::send_file_without_waiting(socket, file, offset, size);
     }

@@ -48,6 +48,8 @@ Status write_ready_file(const std::string& path, const std::string& json) {
 
 void log_ready(const Log& log, const NodeIdentity& node) {
     log.info("ready", {{"http", std::string_view(node.http_address)},
+                       {"rpc", std::string_view(node.rpc_address)},
+                       {"rpc_socket", std::string_view(node.rpc_socket)},
                        {"node", std::string_view(node.node_id)},
                        {"pid", uint64_t{node.pid}},
                        {"version", std::string_view(node.version)},

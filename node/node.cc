@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <future>
 
 #include "io/base/units.h"
+#include "io/unix_path.h"
+#include "node/doors/ais/text.h"
 
 namespace penstock::node {
 namespace {
@@ -60,6 +63,23 @@ io::Task<void> set_draining(Router& router, uint32_t core) {
 io::Task<void> let_jobs_yield(Jobs& jobs, std::function<uint64_t()> request_count) {
     jobs.yield_to(std::move(request_count));
     co_return;
+}
+
+rpc::ServerLimits rpc_limits(const Settings& settings) {
+    rpc::ServerLimits limits;
+    limits.progress_timeout_ns = settings.http_limits.progress_timeout_ns;
+    limits.connections_max = settings.http_limits.connections_max;
+    return limits;
+}
+
+std::string path_or_text(const io::Address& address) {
+    constexpr std::string_view prefix = "unix:";
+    return address.is_unix() ? address.text.substr(prefix.size()) : address.text;
+}
+
+StartFailure cannot_listen(std::string_view flag, const io::Address& address, const Error& error) {
+    return {exit_bad_settings, fmt::format("--{} {}: {}; choose another address, port or path",
+                                           flag, path_or_text(address), error.context)};
 }
 
 io::Task<void> nothing() {
@@ -120,45 +140,94 @@ void Node::make_doors(const Settings& settings) {
         return let_jobs_yield(storage_->jobs(),
                               [this] { return router_->metrics(0).request_count(); });
     });
-    front_ = std::make_unique<HttpFront>(cores, *router_, settings.http_limits);
+    http_ = std::make_unique<Front>(cores, [&](uint32_t core) {
+        return make_http_server(cores, core, *router_, settings.http_limits);
+    });
+    rpc_servers_.resize(cores.count());
+    rpc_ = std::make_unique<Front>(cores, [&](uint32_t core) {
+        auto server =
+            std::make_unique<rpc::Server>(storage_->service(), identity_, cores.reactor(core),
+                                          cores.buffers(core), rpc_limits(settings));
+        rpc_servers_[core] = server.get();
+        return server;
+    });
 }
 
 CoreFigures Node::figures(uint32_t core) const {
-    return {router_->metrics(core), front_->connection_count(core),
-            storage_->cores().reactor(core).busy_ns()};
+    CoreFigures figures{router_->metrics(core), http_->connection_count(core),
+                        rpc_->connection_count(core), rpc_servers_[core]->leased_bytes(),
+                        storage_->cores().reactor(core).busy_ns()};
+    figures.requests.add(rpc_servers_[core]->metrics());
+    return figures;
 }
 
-// Inherited sockets stand for the settings' addresses. Clients are told the first one, which is
-// known before the first of them can connect.
 std::optional<StartFailure> Node::listen(const Settings& settings,
                                          const io::Supervisor& supervisor) {
-    bool is_inherited = false;
+    if (auto failure = adopt(settings, supervisor)) return failure;
+    if (auto failure = listen_http(settings)) return failure;
+    if (auto failure = listen_rpc(settings)) return failure;
+    return listen_rpc_socket(settings);
+}
+
+// Inherited sockets stand for the settings' addresses. Clients are told the first one of each,
+// which is known before the first of them can connect.
+std::optional<StartFailure> Node::adopt(const Settings& settings,
+                                        const io::Supervisor& supervisor) {
     for (const io::Supervisor::Listener& listener : supervisor.listeners()) {
-        if (listener.name != "http") {
+        const bool is_http = listener.name == "http";
+        if (!is_http && listener.name != "rpc" && listener.name != "rpc-socket") {
             log_.warning("an inherited socket has a name that is not served",
                          {{"name", std::string_view(listener.name)}});
             continue;
         }
-        const io::Address address = front_->adopt(listener.descriptor);
+        const io::Address address = (is_http ? *http_ : *rpc_).adopt(listener.descriptor);
         if (!address.is_loopback() && !settings.is_insecure) {
             return StartFailure{exit_bad_settings,
                                 fmt::format("LISTEN_FDS: other hosts could reach {} without "
                                             "credentials; bind it to 127.0.0.1, or say --insecure",
                                             address.text)};
         }
-        if (!is_inherited) identity_.http_address = address.text;
-        is_inherited = true;
+        std::string& told = is_http             ? identity_.http_address
+                            : address.is_unix() ? identity_.rpc_socket
+                                                : identity_.rpc_address;
+        if (told.empty()) told = path_or_text(address);
     }
-    if (is_inherited) return std::nullopt;
+    return std::nullopt;
+}
+
+std::optional<StartFailure> Node::listen_http(const Settings& settings) {
+    if (!identity_.http_address.empty()) return std::nullopt;
     for (const io::Address& wanted : settings.http) {
-        const Result<io::Address> address = front_->listen(wanted);
-        if (!address) {
-            return StartFailure{exit_bad_settings,
-                                fmt::format("--http {}: {}; choose another address or port",
-                                            wanted.text, address.error().context)};
-        }
+        const Result<io::Address> address = http_->listen(wanted);
+        if (!address) return cannot_listen("http", wanted, address.error());
         if (identity_.http_address.empty()) identity_.http_address = address->text;
     }
+    return std::nullopt;
+}
+
+// The default port may be another node's: who did not ask for it gets a free one and is told which.
+std::optional<StartFailure> Node::listen_rpc(const Settings& settings) {
+    if (!identity_.rpc_address.empty() || !settings.rpc) return std::nullopt;
+    Result<io::Address> address = rpc_->listen(*settings.rpc);
+    if (!address && !settings.is_rpc_chosen) {
+        log_.warning("the default address of MessagePack-RPC is taken: a free port is used",
+                     {{"address", std::string_view(settings.rpc->text)}});
+        address = rpc_->listen(settings.rpc->with_port(0));
+    }
+    if (!address) return cannot_listen("rpc", *settings.rpc, address.error());
+    identity_.rpc_address = address->text;
+    return std::nullopt;
+}
+
+std::optional<StartFailure> Node::listen_rpc_socket(const Settings& settings) {
+    if (!identity_.rpc_socket.empty() || settings.rpc_socket.empty()) return std::nullopt;
+    const io::Address wanted{"unix:" + settings.rpc_socket};
+    if (const Status freed = io::make_socket_path_free(settings.rpc_socket); !freed) {
+        return cannot_listen("rpc-socket", wanted, freed.error());
+    }
+    const Result<io::Address> address = rpc_->listen(wanted);
+    if (!address) return cannot_listen("rpc-socket", wanted, address.error());
+    identity_.rpc_socket = socket_path_ = settings.rpc_socket;
     return std::nullopt;
 }
 
@@ -166,6 +235,14 @@ std::string Node::ready_json() const {
     std::string json = "{";
     if (!identity_.http_address.empty()) {
         json += fmt::format("\"http\":\"{}\",", identity_.http_address);
+    }
+    if (!identity_.rpc_address.empty()) {
+        json += fmt::format("\"rpc\":\"{}\",", identity_.rpc_address);
+    }
+    if (!identity_.rpc_socket.empty()) {
+        json += "\"rpc_socket\":";
+        ais::append_json_string(json, identity_.rpc_socket);
+        json += ',';
     }
     json += fmt::format(
         "\"node\":\"{}\",\"pid\":{},\"version\":\"{}\",\"io_backend\":\"{}\",\"cores\":{}}}",
@@ -182,14 +259,20 @@ void Node::check_cores() {
 void Node::stop() {
     if (storage_ == nullptr) return;
     io::Cores& cores = storage_->cores();
-    if (front_ != nullptr) {
+    if (rpc_ != nullptr) {
         for (uint32_t core = 0; core < cores.count(); ++core) {
             cores.run_on(core, [&] { return set_draining(*router_, core); });
         }
-        front_->stop(drain_ns);
+        // Both at once: each has the whole time.
+        std::future<void> rpc_stop =
+            std::async(std::launch::async, [this] { rpc_->stop(drain_ns); });
+        http_->stop(drain_ns);
+        rpc_stop.get();
+        if (!socket_path_.empty()) io::remove_socket_path(socket_path_);
         cores.run_on(0, [this] { return ais_->stop(); });
     }
-    front_.reset();
+    rpc_.reset();
+    http_.reset();
     cores.run_on(0, [this] { return let_jobs_yield(storage_->jobs(), nullptr); });
     router_.reset();
     admin_.reset();

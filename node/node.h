@@ -1,5 +1,5 @@
 // Node: wires the parts of penstockd together, and stops them in the reverse order. Storage below,
-// doors above, the HTTP front around them.
+// doors above, the fronts that clients connect to around them.
 //
 // Made, used and stopped by `main` on its own thread.
 #pragma once
@@ -8,12 +8,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/supervisor.h"
 #include "node/doors/admin.h"
 #include "node/doors/ais/ais_door.h"
 #include "node/doors/router.h"
-#include "node/http_front.h"
+#include "node/doors/rpc/server.h"
+#include "node/front.h"
 #include "node/node_identity.h"
 #include "node/settings.h"
 #include "node/storage.h"
@@ -48,6 +50,10 @@ private:
     std::optional<StartFailure> start_parts(const Settings& settings,
                                             const io::Supervisor& supervisor);
     std::optional<StartFailure> listen(const Settings& settings, const io::Supervisor& supervisor);
+    std::optional<StartFailure> adopt(const Settings& settings, const io::Supervisor& supervisor);
+    std::optional<StartFailure> listen_http(const Settings& settings);
+    std::optional<StartFailure> listen_rpc(const Settings& settings);
+    std::optional<StartFailure> listen_rpc_socket(const Settings& settings);
     void describe();
     void make_doors(const Settings& settings);
     CoreFigures figures(uint32_t core) const;
@@ -58,7 +64,10 @@ private:
     std::unique_ptr<AisDoor> ais_;
     std::unique_ptr<AdminDoor> admin_;
     std::unique_ptr<Router> router_;
-    std::unique_ptr<HttpFront> front_;
+    std::unique_ptr<Front> http_;
+    std::unique_ptr<Front> rpc_;
+    std::vector<const rpc::Server*> rpc_servers_;  // that `rpc_` has, by core
+    std::string socket_path_;                      // made by this process
 };
 
 }  // namespace penstock::node

@@ -35,10 +35,11 @@ void declare(CLI::App& app, Flags& flags) {
     app.add_option("--http", flags.http,
                    "HTTP address, or off (default 127.0.0.1:51080; port 0: a free one)")
         ->type_name("ADDR:PORT");
-    app.add_option("--rpc", flags.rpc, "MessagePack-RPC address, or off (not implemented yet)")
+    app.add_option("--rpc", flags.rpc,
+                   "MessagePack-RPC address, or off (default 127.0.0.1:51081; port 0: a free one)")
         ->type_name("ADDR:PORT");
     app.add_option("--rpc-socket", flags.rpc_socket,
-                   "MessagePack-RPC on a Unix socket, or off (not implemented yet)")
+                   "MessagePack-RPC on a Unix socket, or off (default off)")
         ->type_name("PATH");
     app.add_option("--bus", flags.bus, "Cluster bus address, or off (not implemented yet)")
         ->type_name("ADDR:PORT");
@@ -62,12 +63,9 @@ void declare(CLI::App& app, Flags& flags) {
 }
 
 void note_unbuilt(const Flags& flags, Settings& settings) {
-    const std::pair<const std::string&, std::string_view> addresses[] = {
-        {flags.rpc, "rpc"}, {flags.rpc_socket, "rpc-socket"}, {flags.bus, "bus"}};
-    for (const auto& [value, name] : addresses) {
-        if (value.empty() || value == "off") continue;
+    if (!flags.bus.empty() && flags.bus != "off") {
         settings.not_implemented.push_back(
-            fmt::format("--{} is not implemented yet: nothing is served at {}", name, value));
+            fmt::format("--bus is not implemented yet: nothing is served at {}", flags.bus));
     }
     if (!flags.labels.empty())
         settings.not_implemented.emplace_back("--label is not implemented yet");
@@ -80,6 +78,16 @@ std::expected<void, SettingsError> apply(const Flags& flags, Settings& settings)
         auto http = parse_http(flags.http);
         if (!http) return wrong("--http: " + http.error());
         settings.http = std::move(*http);
+    }
+    if (!flags.rpc.empty()) {
+        if (const auto set = set_rpc(flags.rpc, settings); !set) {
+            return wrong("--rpc: " + set.error());
+        }
+    }
+    if (!flags.rpc_socket.empty()) {
+        if (const auto set = set_rpc_socket(flags.rpc_socket, settings); !set) {
+            return wrong("--rpc-socket: " + set.error());
+        }
     }
     if (!flags.cores.empty()) {
         const auto cores = parse_cores(flags.cores);
@@ -108,13 +116,17 @@ std::expected<void, SettingsError> check(const Settings& settings) {
     }
     if (settings.data.front().empty()) return wrong("--data: the directory's name is empty");
     if (settings.is_insecure) return {};
+    const auto refuse = [](std::string_view flag, const io::Address& address) {
+        return wrong(
+            fmt::format("--{} {}: other hosts could reach it without credentials; bind it to "
+                        "127.0.0.1, or say --insecure if that is meant",
+                        flag, address.text));
+    };
     const auto outside = std::ranges::find_if_not(
         settings.http, [](const io::Address& address) { return address.is_loopback(); });
-    if (outside == settings.http.end()) return {};
-    return wrong(
-        fmt::format("--http {}: other hosts could reach it without credentials; bind it to "
-                    "127.0.0.1, or say --insecure if that is meant",
-                    outside->text));
+    if (outside != settings.http.end()) return refuse("http", *outside);
+    if (settings.rpc && !settings.rpc->is_loopback()) return refuse("rpc", *settings.rpc);
+    return {};
 }
 
 }  // namespace

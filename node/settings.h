@@ -16,11 +16,15 @@
 namespace penstock::node {
 
 constexpr const char* default_http = "127.0.0.1:51080";
+constexpr const char* default_rpc = "127.0.0.1:51081";
 
 struct Settings {
-    std::vector<std::string> data;                             // mountpaths; one for now
-    std::vector<io::Address> http{io::Address{default_http}};  // empty: off
-    uint32_t cores = 0;                                        // 0: as many as may be used
+    std::vector<std::string> data;                              // mountpaths; one for now
+    std::vector<io::Address> http{io::Address{default_http}};   // empty: off
+    std::optional<io::Address> rpc = io::Address{default_rpc};  // none: off
+    bool is_rpc_chosen = false;  // by whoever started it: then it is that address or none
+    std::string rpc_socket;      // a path; "": off
+    uint32_t cores = 0;          // 0: as many as may be used
     io::Backend io_backend = io::Backend::automatic;
     bool is_insecure = false;  // serves other hosts without credentials
     std::string ready_file;    // "": none

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -147,8 +148,9 @@ const std::map<std::string, Apply>& known_settings() {
     static const std::map<std::string, Apply> known = {
         {"data", set_data},
         {"http", set_http},
-        {"rpc", unbuilt("rpc")},
-        {"rpc_socket", unbuilt("rpc_socket")},
+        {"rpc", text([](Settings& s, const std::string& v) { return set_rpc(v, s); })},
+        {"rpc_socket",
+         text([](Settings& s, const std::string& v) { return set_rpc_socket(v, s); })},
         {"bus", unbuilt("bus")},
         {"label", unbuilt("label")},
         {"insecure", set_insecure},
@@ -251,6 +253,31 @@ Parsed<std::vector<io::Address>> parse_http(const std::vector<std::string>& text
         addresses.push_back(std::move(*address));
     }
     return addresses;
+}
+
+Parsed<std::monostate> set_rpc(const std::string& address_text, Settings& settings) {
+    settings.is_rpc_chosen = true;
+    settings.rpc.reset();
+    if (address_text == "off") return {};
+    Result<io::Address> address = io::Address::parse(address_text);
+    if (!address || address->is_unix()) {
+        return wrong("\"" + address_text +
+                     "\" is no numeric ADDR:PORT such as 127.0.0.1:51081, and not off");
+    }
+    settings.rpc = std::move(*address);
+    return {};
+}
+
+Parsed<std::monostate> set_rpc_socket(const std::string& path, Settings& settings) {
+    settings.rpc_socket.clear();
+    if (path == "off") return {};
+    std::error_code error;
+    const std::string absolute = std::filesystem::absolute(path, error).lexically_normal();
+    if (error || path.empty() || !io::Address::parse("unix:" + absolute)) {
+        return wrong("\"" + path + "\" is no path that a socket can have (107 bytes at most)");
+    }
+    settings.rpc_socket = absolute;
+    return {};
 }
 
 Parsed<uint32_t> parse_cores(std::string_view text_of_count) {

@@ -139,6 +139,27 @@ int32_t send_without_waiting(int socket, Bytes bytes, bool more) {
     return result_of(send(socket, bytes.data(), bytes.size(), flags));
 }
 
+int32_t send_descriptor_without_waiting(int socket, Bytes bytes, int passed) {
+    // Linux takes SCM_RIGHTS on a TCP socket and drops it silently.
+    int domain = 0;
+    socklen_t domain_bytes = sizeof domain;
+    if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &domain_bytes) != 0) return -errno;
+    if (domain != AF_UNIX) return -EOPNOTSUPP;
+    iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof passed)] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof passed);
+    std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+    return result_of(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 int32_t send_file_without_waiting(int socket, int file, uint64_t offset, uint32_t size) {
     off_t position = static_cast<off_t>(offset);
     return result_of(sendfile(socket, file, &position, size));

@@ -34,6 +34,8 @@ Address connected_address(int socket);
 int32_t read_without_waiting(int file, MutableBytes buffer, uint64_t offset);
 int32_t receive_without_waiting(int socket, MutableBytes buffer);
 int32_t send_without_waiting(int socket, Bytes bytes, bool more);
+// With SCM_RIGHTS; -EOPNOTSUPP if it is no Unix socket.
+int32_t send_descriptor_without_waiting(int socket, Bytes bytes, int passed);
 int32_t send_file_without_waiting(int socket, int file, uint64_t offset, uint32_t size);
 
 }  // namespace penstock::io::internal

@@ -72,15 +72,17 @@ void write_store(MetricsText& text, const StoreUsage& usage) {
     text.sample("penstock_store_corruptions_total", {}, usage.corruptions);
 }
 
-void write_process(MetricsText& text, const NodeIdentity& node, uint64_t connections,
-                   uint64_t busy_ns) {
+void write_process(MetricsText& text, const NodeIdentity& node, const CoreFigures& sum) {
     text.family("penstock_connections", "gauge", "Open connections.");
-    text.sample("penstock_connections", {{"door", "http"}}, connections);
+    text.sample("penstock_connections", {{"door", "http"}}, sum.http_connections);
+    text.sample("penstock_connections", {{"door", "rpc"}}, sum.rpc_connections);
+    text.family("penstock_batch_bytes", "gauge", "Memory of batches that clients hold leases of.");
+    text.sample("penstock_batch_bytes", {}, sum.batch_bytes);
     text.family("penstock_cpu_seconds_total", "counter",
                 "CPU time of the whole process; it is not told apart by operation yet.");
     text.sample("penstock_cpu_seconds_total", {{"op", "all"}}, process_cpu_seconds());
     text.family("penstock_reactor_busy_seconds_total", "counter", "Time that loops did work.");
-    text.sample("penstock_reactor_busy_seconds_total", {}, static_cast<double>(busy_ns) / 1e9);
+    text.sample("penstock_reactor_busy_seconds_total", {}, static_cast<double>(sum.busy_ns) / 1e9);
     text.family("penstock_build_info", "gauge", "What runs here.");
     text.sample("penstock_build_info", {{"version", node.version}, {"io_backend", node.io_backend}},
                 uint64_t{1});
@@ -114,7 +116,9 @@ io::Task<std::string> AdminDoor::metrics_text(uint32_t core) {
         const CoreFigures figures = co_await io::on_core(*cores_[core].reactor, *other.reactor,
                                                          [&other] { return figures_of(other); });
         sum.requests.add(figures.requests);
-        sum.connections += figures.connections;
+        sum.http_connections += figures.http_connections;
+        sum.rpc_connections += figures.rpc_connections;
+        sum.batch_bytes += figures.batch_bytes;
         sum.busy_ns += figures.busy_ns;
     }
     MetricsText text;
@@ -124,7 +128,7 @@ io::Task<std::string> AdminDoor::metrics_text(uint32_t core) {
     text.sample("penstock_buckets", {}, uint64_t{service_.buckets(core).size()});
     text.family("penstock_metadata_version", "counter", "Changes of the metadata.");
     text.sample("penstock_metadata_version", {}, service_.metadata_version(core));
-    write_process(text, node_, sum.connections, sum.busy_ns);
+    write_process(text, node_, sum);
     co_return text.text();
 }
 

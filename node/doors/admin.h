@@ -14,7 +14,9 @@ namespace penstock::node {
 // What one core counts; asked for on that core.
 struct CoreFigures {
     RequestMetrics requests;
-    uint64_t connections = 0;
+    uint64_t http_connections = 0;
+    uint64_t rpc_connections = 0;
+    uint64_t batch_bytes = 0;  // handed out as descriptors and leased
     uint64_t busy_ns = 0;
 };
 

@@ -1,5 +1,5 @@
 // RequestMetrics: what one core served, by door, operation and status. Counted by the router for
-// every door, so no door can forget it.
+// every door behind HTTP, and where each call of MessagePack-RPC ends, so nobody can forget it.
 #pragma once
 
 #include <array>
@@ -13,12 +13,13 @@
 
 namespace penstock::node {
 
-enum class Door : uint8_t { ais, admin };
-constexpr size_t door_count = 2;
-constexpr std::string_view door_names[door_count] = {"ais", "admin"};
+enum class Door : uint8_t { ais, admin, rpc };
+constexpr size_t door_count = 3;
+constexpr std::string_view door_names[door_count] = {"ais", "admin", "rpc"};
 
 enum class Operation : uint8_t {
     get,
+    get_many,
     put,
     del,
     head,
@@ -31,9 +32,9 @@ enum class Operation : uint8_t {
     admin,
     other
 };
-constexpr size_t operation_count = 12;
+constexpr size_t operation_count = 13;
 constexpr std::string_view operation_names[operation_count] = {
-    "get",    "put",           "delete", "head",    "list",  "member",
+    "get",    "get_many",      "put",    "delete",  "head",  "list", "member",
     "update", "object_action", "bucket", "cluster", "admin", "other"};
 
 // What a request to AIStore's door asks for, from its method and path alone.
@@ -42,7 +43,7 @@ Operation operation_of(const io::http::RequestHead& head);
 struct RequestOutcome {
     Door door = Door::ais;
     Operation operation = Operation::other;
-    uint16_t status = 0;
+    uint16_t status = 0;          // of HTTP; of MessagePack-RPC its error's code, 0 for none
     uint64_t received_bytes = 0;  // of the body
     uint64_t sent_bytes = 0;
     uint64_t duration_ns = 0;  // from the head to the response, which is not sent yet

@@ -67,6 +67,9 @@ public:
                                            PutRequest request) override;
     io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
                                        ReadRange range) override;
+    io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
+                                                            ObjectAddress address) override;
+    uint64_t read_order(uint32_t core, ObjectAddress address) override;
     io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) override;
     io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                      Condition condition) override;
@@ -215,6 +218,19 @@ io::Task<Result<OpenedObject>> Service::get(uint32_t core, ObjectAddress address
     Result<BucketPointer> bucket = allow(core, address, access::get);
     if (!bucket) return failed<OpenedObject>(std::move(bucket).error());
     return store_.get(core, ObjectName{(*bucket)->id, {}, address.object}, range);
+}
+
+io::Task<Result<std::optional<OpenedObject>>> Service::open_file(uint32_t core,
+                                                                 ObjectAddress address) {
+    Result<BucketPointer> bucket = allow(core, address, access::get);
+    if (!bucket) return failed<std::optional<OpenedObject>>(std::move(bucket).error());
+    return store_.open_file(core, ObjectName{(*bucket)->id, {}, address.object});
+}
+
+uint64_t Service::read_order(uint32_t core, ObjectAddress address) {
+    const BucketPointer bucket = find_bucket(core, address.bucket);
+    if (bucket == nullptr) return 0;
+    return store_.read_order(core, ObjectName{bucket->id, {}, address.object});
 }
 
 io::Task<Result<ObjectAttributes>> Service::stat(uint32_t core, ObjectAddress address) {

@@ -76,6 +76,11 @@ public:
     // With a range, exactly that; without, all of it.
     virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
                                                ReadRange range) = 0;
+    // As get(), if the object is one file that was verified whole; nullopt for all others.
+    virtual io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
+                                                                    ObjectAddress address) = 0;
+    // Many reads are best made in the order of this number. It promises nothing else.
+    virtual uint64_t read_order(uint32_t core, ObjectAddress address) = 0;
     virtual io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) = 0;
     virtual io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                              Condition condition) = 0;

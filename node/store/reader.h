@@ -43,6 +43,8 @@ public:
     // `corrupt` if what lies at `place` is not a whole record of this object, or its content fails
     // its check; `not_found` if a file that it names is gone: it was replaced meanwhile.
     io::Task<Result<OpenedObject>> open(ObjectName name, Place place, ReadRange range);
+    // If the object is one whole file: that, every block of it verified (verified_file.cc).
+    io::Task<Result<std::optional<OpenedObject>>> open_file(ObjectName name, Place place);
     io::Task<Result<ObjectAttributes>> stat(ObjectName name, Place place);
     // The version at this place, if it has an attachment; and that.
     io::Task<Result<std::optional<Version>>> version_with_attachment(ObjectName name, Place place);

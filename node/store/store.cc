@@ -302,6 +302,18 @@ io::Task<Result<ObjectAttributes>> StoreImpl::stat(uint32_t number, ObjectName n
     co_return co_await read_current<ObjectAttributes>(from, name, read);
 }
 
+io::Task<Result<std::optional<OpenedObject>>> StoreImpl::open_file(uint32_t number,
+                                                                   ObjectName name) {
+    Core& from = core(number);
+    const auto read = [&](Place place) { return from.reader.open_file(name, place); };
+    co_return co_await read_current<std::optional<OpenedObject>>(from, name, read);
+}
+
+uint64_t StoreImpl::read_order(uint32_t, ObjectName name) {
+    const std::optional<Place> place = locator_->find(digest(name));
+    return place ? uint64_t{place->segment} << 32 | place->offset_blocks : UINT64_MAX;
+}
+
 io::Task<Result<std::vector<std::byte>>> StoreImpl::attachment(uint32_t number, ObjectName name,
                                                                Version version) {
     using Attachment = std::optional<std::vector<std::byte>>;

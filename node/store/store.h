@@ -166,6 +166,13 @@ public:
     // `not_found`, or `corrupt`/`io_error` for a name that exists but cannot be read whole.
     virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name, ReadRange range) = 0;
     virtual io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) = 0;
+    // An object that lies in one file of its own, as a range of that file, every block of it
+    // verified through the page cache before this returns; nullopt for all others. Errors as get().
+    virtual io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
+                                                                    ObjectName name) = 0;
+    // Where the object's record lies, as a number: reads in its order go over the disk in one
+    // direction. Says nothing about whether the object can be read.
+    virtual uint64_t read_order(uint32_t core, ObjectName name) = 0;
     // The attachment of exactly this version; `not_found` if it has none or is no longer current.
     virtual io::Task<Result<std::vector<std::byte>>> attachment(uint32_t core, ObjectName name,
                                                                 Version version) = 0;

@@ -42,6 +42,9 @@ public:
                                            PutOptions options) override;
     io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name, ReadRange range) override;
     io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) override;
+    io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
+                                                            ObjectName name) override;
+    uint64_t read_order(uint32_t core, ObjectName name) override;
     io::Task<Result<std::vector<std::byte>>> attachment(uint32_t core, ObjectName name,
                                                         Version version) override;
     io::Task<Result<Version>> remove(uint32_t core, ObjectName name, Condition condition,

@@ -307,6 +307,7 @@ public:
     }
     int32_t try_receive(int, MutableBytes) override { return -ENOSYS; }
     int32_t try_send(int, Bytes, bool) override { return -ENOSYS; }
+    int32_t try_send_descriptor(int, Bytes, int) override { return -ENOSYS; }
     int32_t try_send_file(int, int, uint64_t, uint32_t) override { return -ENOSYS; }
 
 private:

@@ -376,6 +376,13 @@ TYPED_TEST(KernelTest, TrySendFileSendsFromTheFile) {
     EXPECT_TRUE(received == content.substr(7));
 }
 
+TYPED_TEST(KernelTest, ADescriptorIsRefusedOnASocketThatCannotCarryIt) {
+    const auto [client, server] = this->connect_pair();
+    EXPECT_EQ(this->kernel_->try_send_descriptor(client, as_bytes("x"), client), -EOPNOTSUPP);
+    this->send(client, "y");
+    EXPECT_EQ(this->receive(server, 1), "y") << "nothing of the refused one was sent";
+}
+
 TYPED_TEST(KernelTest, PollsEndWhenACallWouldNotWait) {
     const auto [client, server] = this->connect_pair();
     EXPECT_EQ(this->run(OperationKind::poll_writable, client), 0);

@@ -125,7 +125,7 @@ def check_ready_file(checks, penstockd, directory):
         text = file.read()
     ready = json.loads(text)
     checks.check(text.count("\n") == 1 and text.endswith("\n"), "the ready file is one line")
-    checks.check(set(ready) == {"http", "node", "pid", "version", "io_backend", "cores"},
+    checks.check(set(ready) == {"http", "rpc", "node", "pid", "version", "io_backend", "cores"},
                  f"the ready file's fields: {sorted(ready)}")
     checks.check(ready["pid"] == node.pid and ready["cores"] == 1, "pid and cores")
     status, _, content = node.request("GET", "/health?readiness=true")

@@ -115,13 +115,37 @@ TEST_F(SettingsTest, OtherHostsAreServedOnlyWhenThatIsSaid) {
 }
 
 TEST_F(SettingsTest, WhatIsNotBuiltSaysSo) {
-    const auto arguments =
-        parse({"--data", "d", "--rpc", "127.0.0.1:1", "--bus", "off", "--rpc-socket", "off"});
+    const auto arguments = parse({"--data", "d", "--bus", "127.0.0.1:1"});
     ASSERT_TRUE(arguments);
     ASSERT_EQ(arguments->settings.not_implemented.size(), 1U);
-    EXPECT_THAT(arguments->settings.not_implemented[0], HasSubstr("--rpc is not implemented"));
+    EXPECT_THAT(arguments->settings.not_implemented[0], HasSubstr("--bus is not implemented"));
     EXPECT_THAT(parse({"--data", "d", "--data", "e"}).error().text, HasSubstr("not implemented"));
     EXPECT_THAT(parse({"--data", "d", "--join", "x"}).error().text, HasSubstr("not implemented"));
+}
+
+TEST_F(SettingsTest, RpcHasAnAddressAndAPath) {
+    const auto plain = parse({"--data", "d"});
+    ASSERT_TRUE(plain);
+    EXPECT_EQ(plain->settings.rpc->text, "127.0.0.1:51081");
+    EXPECT_FALSE(plain->settings.is_rpc_chosen);
+    EXPECT_EQ(plain->settings.rpc_socket, "");
+
+    const auto chosen = parse({"--data", "d", "--rpc", "[::1]:0", "--rpc-socket", "s"});
+    ASSERT_TRUE(chosen);
+    EXPECT_EQ(chosen->settings.rpc->text, "[::1]:0");
+    EXPECT_TRUE(chosen->settings.is_rpc_chosen);
+    EXPECT_TRUE(chosen->settings.rpc_socket.starts_with('/'));
+    EXPECT_TRUE(chosen->settings.rpc_socket.ends_with("/s"));
+    EXPECT_FALSE(parse({"--data", "d", "--rpc", "off"})->settings.rpc);
+    EXPECT_EQ(parse({"--data", "d", "--rpc-socket", "off"})->settings.rpc_socket, "");
+
+    EXPECT_FALSE(parse({"--data", "d", "--rpc", "somewhere"}));
+    EXPECT_FALSE(parse({"--data", "d", "--rpc", "unix:/s"}));
+    EXPECT_FALSE(parse({"--data", "d", "--rpc-socket", std::string(200, 'x').c_str()}));
+    const auto outside = parse({"--data", "d", "--rpc", "0.0.0.0:1"});
+    ASSERT_FALSE(outside);
+    EXPECT_THAT(outside.error().text, HasSubstr("--insecure"));
+    EXPECT_TRUE(parse({"--data", "d", "--rpc", "0.0.0.0:1", "--insecure"}));
 }
 
 TEST_F(SettingsTest, SizesHaveBinaryAndDecimalUnits) {

@@ -36,7 +36,7 @@ LIBRARIES = [
     (r"leveldb/", r"node/store/level_", "node/store/level_*"),
     (r"archive(_entry)?\.h$", r"archive/foreign", "archive/foreign*"),
     (r"zmq", r"bus/", "bus"),
-    (r"msgpack", r"bus/", "bus"),
+    (r"msgpack/|msgpack\.hpp", r"(bus|node/doors/rpc)/", "bus and node/doors/rpc"),
     (r"openssl/", r"io/(tls|base/checksum)", "io/tls* and io/base/checksum*"),
     (r"boost/beast", r"io/http/", "io/http"),
 ]

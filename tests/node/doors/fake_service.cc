@@ -1,5 +1,7 @@
 #include "tests/node/doors/fake_service.h"
 
+#include "io/memory_file.h"
+
 #include <openssl/evp.h>
 
 #include "archive/shard_index.h"
@@ -159,6 +161,29 @@ io::Task<Result<OpenedObject>> FakeService::get(uint32_t, ObjectAddress address,
     if (before_get_) std::exchange(before_get_, nullptr)();
     CO_TRY(Object * object, find(address, may_get));
     co_return opened(object->attributes, object->bytes, range);
+}
+
+io::Task<Result<std::optional<OpenedObject>>> FakeService::open_file(uint32_t,
+                                                                     ObjectAddress address) {
+    constexpr size_t file_bytes_min = 128 << 10;
+    if (auto failure = take_failure()) co_return fail(*failure);
+    CO_TRY(Object * object, find(address, may_get));
+    if (object->bytes.size() < file_bytes_min) co_return std::nullopt;
+    CO_TRY(io::MemoryFile file, io::MemoryFile::create("fake"));
+    CO_TRY_STATUS(file.append(as_bytes(object->bytes)));
+    CO_TRY(io::Descriptor sealed, file.seal());
+    const auto kept = std::make_shared<io::Descriptor>(std::move(sealed));
+    OpenedObject opened{object->attributes, {0, object->bytes.size()}, {}};
+    opened.body = io::Body(io::FileRange{kept->get(), 0, object->bytes.size(), kept});
+    co_return std::optional<OpenedObject>(std::move(opened));
+}
+
+uint64_t FakeService::read_order(uint32_t, ObjectAddress address) {
+    const auto entry = entries_.find(address.bucket);
+    if (entry == entries_.end()) return 0;
+    const auto object = entry->second.objects.find(address.object);
+    if (object == entry->second.objects.end()) return 0;
+    return UINT64_MAX - object->second.attributes.version.sequence;
 }
 
 io::Task<Result<ObjectAttributes>> FakeService::stat(uint32_t, ObjectAddress address) {

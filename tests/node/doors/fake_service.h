@@ -36,6 +36,11 @@ public:
                                            PutRequest request) override;
     io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
                                        ReadRange range) override;
+    // Objects of 128 KiB and more lie in a file of their own.
+    io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
+                                                            ObjectAddress address) override;
+    // The reverse of the order in which they were put, to be told from any other.
+    uint64_t read_order(uint32_t core, ObjectAddress address) override;
     io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) override;
     io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                      Condition condition) override;

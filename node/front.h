@@ -1,30 +1,35 @@
-// HttpFront: the node's HTTP side: a server on each core, the listeners on core 0, and the dealing
-// of each new connection to the core that has the fewest.
+// Front: the side of the node that clients of one protocol connect to: a server on each core, the
+// listeners on core 0, and the dealing of each new connection to the core that has the fewest.
 //
 // Made, used and stopped by one thread that is none of the cores, except where it is said.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "io/cores.h"
 #include "io/http/connection.h"
 #include "io/socket.h"
+#include "node/connection_server.h"
 
 namespace penstock::node {
 
-class HttpFront {
+class Front {
 public:
-    // `cores` and `handler` outlive it.
-    HttpFront(io::Cores& cores, io::http::Handler& handler, const io::http::Limits& limits);
-    ~HttpFront();  // asserts that stop() ran
+    // Makes the server of a core, on that core.
+    using MakeServer = std::function<std::unique_ptr<ConnectionServer>(uint32_t core)>;
+
+    // `cores` outlives it.
+    Front(io::Cores& cores, const MakeServer& make_server);
+    ~Front();  // asserts that stop() ran
 
     // The address that it listens at, with its port.
     Result<io::Address> listen(const io::Address& address);
     // A descriptor that listens already.
     io::Address adopt(int descriptor);
 
-    // On that core.
+    // On that core; until the front is destroyed.
     uint32_t connection_count(uint32_t core) const { return servers_[core]->connection_count(); }
 
     // Takes no more connections; those that are open end after the request they are in, and at
@@ -34,7 +39,7 @@ public:
 private:
     // A connection on its way to its core, and back with what that core has now.
     struct Deal : io::Message {
-        HttpFront* front = nullptr;
+        Front* front = nullptr;
         uint32_t core = 0;
         int descriptor = -1;
         uint32_t connection_count = 0;
@@ -46,12 +51,12 @@ private:
         uint32_t total() const { return connection_count + underway_count; }
     };
 
-    io::Task<void> make_server(uint32_t core, io::http::Handler& handler,
-                               const io::http::Limits& limits);
+    io::Task<void> make_here(uint32_t core, const MakeServer& make_server);
     io::Task<Status> listen_here(io::Address address);
     io::Task<void> adopt_here(int descriptor);
     io::Task<void> stop_listeners();
     io::Task<void> stop_server(uint32_t core, uint64_t patience_ns);
+    io::Task<void> destroy_server(uint32_t core);
 
     void on_connection(int descriptor);
     void ask_for_loads();
@@ -60,11 +65,16 @@ private:
     static void on_returned(io::Message& message);
 
     io::Cores& cores_;
-    std::vector<std::unique_ptr<io::http::Server>> servers_;
+    std::vector<std::unique_ptr<ConnectionServer>> servers_;
     std::vector<std::unique_ptr<io::Listener>> listeners_;
     std::vector<Load> loads_;
     uint64_t asked_ns_ = 0;
     bool is_stopped_ = false;
 };
+
+// Serves HTTP on one core; `handler` outlives the server.
+std::unique_ptr<ConnectionServer> make_http_server(io::Cores& cores, uint32_t core,
+                                                   io::http::Handler& handler,
+                                                   const io::http::Limits& limits);
 
 }  // namespace penstock::node

@@ -1,4 +1,4 @@
-#include "node/http_front.h"
+#include "node/front.h"
 
 #include <algorithm>
 #include <future>
@@ -15,32 +15,53 @@ io::Task<void> nothing() {
     co_return;
 }
 
+class HttpServer final : public ConnectionServer {
+public:
+    HttpServer(io::Reactor& reactor, io::BufferPool& buffers, io::http::Handler& handler,
+               const io::http::Limits& limits)
+        : server_(reactor, buffers, handler, limits) {}
+
+    void serve(int descriptor) override { server_.serve(descriptor); }
+    uint32_t connection_count() const override { return server_.connection_count(); }
+    io::Task<void> stop(uint64_t deadline_ns) override { return server_.stop(deadline_ns); }
+
+private:
+    io::http::Server server_;
+};
+
 }  // namespace
 
-HttpFront::HttpFront(io::Cores& cores, io::http::Handler& handler, const io::http::Limits& limits)
+std::unique_ptr<ConnectionServer> make_http_server(io::Cores& cores, uint32_t core,
+                                                   io::http::Handler& handler,
+                                                   const io::http::Limits& limits) {
+    return std::make_unique<HttpServer>(cores.reactor(core), cores.buffers(core), handler, limits);
+}
+
+Front::Front(io::Cores& cores, const MakeServer& make_server)
     : cores_(cores), servers_(cores.count()), loads_(cores.count()) {
     for (uint32_t core = 0; core < cores.count(); ++core) {
-        cores_.run_on(core, [&] { return make_server(core, handler, limits); });
+        cores_.run_on(core, [&] { return make_here(core, make_server); });
     }
 }
 
-HttpFront::~HttpFront() {
+Front::~Front() {
     ASSERT(is_stopped_);
+    for (uint32_t core = 0; core < servers_.size(); ++core) {
+        cores_.run_on(core, [this, core] { return destroy_server(core); });
+    }
 }
 
-io::Task<void> HttpFront::make_server(uint32_t core, io::http::Handler& handler,
-                                      const io::http::Limits& limits) {
-    servers_[core] = std::make_unique<io::http::Server>(cores_.reactor(core), cores_.buffers(core),
-                                                        handler, limits);
+io::Task<void> Front::make_here(uint32_t core, const MakeServer& make_server) {
+    servers_[core] = make_server(core);
     co_return;
 }
 
-Result<io::Address> HttpFront::listen(const io::Address& address) {
+Result<io::Address> Front::listen(const io::Address& address) {
     TRY_STATUS(cores_.run_on(0, [&] { return listen_here(address); }));
     return listeners_.back()->address();
 }
 
-io::Task<Status> HttpFront::listen_here(io::Address address) {
+io::Task<Status> Front::listen_here(io::Address address) {
     auto listener = io::Listener::open(cores_.reactor(0), address,
                                        [this](int descriptor) { on_connection(descriptor); });
     if (!listener) co_return fail(listener.error());
@@ -48,19 +69,19 @@ io::Task<Status> HttpFront::listen_here(io::Address address) {
     co_return Status();
 }
 
-io::Address HttpFront::adopt(int descriptor) {
+io::Address Front::adopt(int descriptor) {
     cores_.run_on(0, [&] { return adopt_here(descriptor); });
     return listeners_.back()->address();
 }
 
-io::Task<void> HttpFront::adopt_here(int descriptor) {
+io::Task<void> Front::adopt_here(int descriptor) {
     listeners_.push_back(io::Listener::adopt(cores_.reactor(0), descriptor,
                                              [this](int accepted) { on_connection(accepted); }));
     co_return;
 }
 
 // On core 0.
-void HttpFront::on_connection(int descriptor) {
+void Front::on_connection(int descriptor) {
     loads_[0].connection_count = servers_[0]->connection_count();
     ask_for_loads();
     const auto least = std::ranges::min_element(loads_, {}, &Load::total);
@@ -72,7 +93,7 @@ void HttpFront::on_connection(int descriptor) {
     }
 }
 
-void HttpFront::ask_for_loads() {
+void Front::ask_for_loads() {
     const uint64_t now_ns = cores_.reactor(0).now_ns();
     if (now_ns - asked_ns_ < asking_interval_ns) return;
     asked_ns_ = now_ns;
@@ -80,7 +101,7 @@ void HttpFront::ask_for_loads() {
 }
 
 // The message is bounded by the accepted connections and the interval; it comes back and is freed.
-void HttpFront::send(uint32_t core, int descriptor) {
+void Front::send(uint32_t core, int descriptor) {
     auto deal = std::make_unique<Deal>();
     deal->on_delivery = on_dealt;
     deal->front = this;
@@ -90,33 +111,37 @@ void HttpFront::send(uint32_t core, int descriptor) {
     cores_.reactor(core).post(*deal.release());
 }
 
-void HttpFront::on_dealt(io::Message& message) {
+void Front::on_dealt(io::Message& message) {
     Deal& deal = static_cast<Deal&>(message);
-    io::http::Server& server = *deal.front->servers_[deal.core];
+    ConnectionServer& server = *deal.front->servers_[deal.core];
     if (deal.descriptor >= 0) server.serve(deal.descriptor);
     deal.connection_count = server.connection_count();
     deal.on_delivery = on_returned;
     deal.front->cores_.reactor(0).post(deal);
 }
 
-void HttpFront::on_returned(io::Message& message) {
+void Front::on_returned(io::Message& message) {
     const std::unique_ptr<Deal> deal(static_cast<Deal*>(&message));
     Load& load = deal->front->loads_[deal->core];
     load.connection_count = deal->connection_count;
     if (deal->descriptor >= 0) --load.underway_count;
 }
 
-io::Task<void> HttpFront::stop_listeners() {
+io::Task<void> Front::stop_listeners() {
     for (const std::unique_ptr<io::Listener>& listener : listeners_) co_await listener->stop();
     listeners_.clear();
 }
 
-io::Task<void> HttpFront::stop_server(uint32_t core, uint64_t patience_ns) {
+io::Task<void> Front::stop_server(uint32_t core, uint64_t patience_ns) {
     co_await servers_[core]->stop(cores_.reactor(core).now_ns() + patience_ns);
-    servers_[core].reset();
 }
 
-void HttpFront::stop(uint64_t patience_ns) {
+io::Task<void> Front::destroy_server(uint32_t core) {
+    servers_[core].reset();
+    co_return;
+}
+
+void Front::stop(uint64_t patience_ns) {
     cores_.run_on(0, [this] { return stop_listeners(); });
     // All at once: each core's connections get the whole time. A connection that was dealt before
     // reaches its core before this does.

@@ -1,0 +1,50 @@
+// What serves each method; the declarations (methods.cc) say what is asked and answered.
+#pragma once
+
+#include "io/task.h"
+#include "node/doors/rpc/call.h"
+
+namespace penstock::node::rpc {
+
+// The node (node_calls.cc).
+io::Task<void> describe(Call& call);
+io::Task<void> ping(Call& call);
+io::Task<void> log_in(Call& call);
+io::Task<void> node_status(Call& call);
+io::Task<void> cluster_status(Call& call);
+io::Task<void> release_lease(Call& call);
+// Everything that is declared and not built yet.
+io::Task<void> not_built(Call& call);
+
+// Buckets (bucket_calls.cc).
+io::Task<void> create_bucket(Call& call);
+io::Task<void> destroy_bucket(Call& call);
+io::Task<void> list_buckets(Call& call);
+io::Task<void> stat_bucket(Call& call);
+io::Task<void> set_bucket(Call& call);
+
+// Objects (object_calls.cc, list_calls.cc).
+io::Task<void> put_object(Call& call);
+io::Task<void> get_object(Call& call);
+io::Task<void> stat_object(Call& call);
+io::Task<void> delete_object(Call& call);
+io::Task<void> copy_object(Call& call);
+io::Task<void> set_metadata(Call& call);
+io::Task<void> list_objects(Call& call);
+io::Task<void> list_members(Call& call);
+
+// Batches (batch.cc) and what is handed over as a descriptor (descriptors.cc).
+io::Task<void> get_many(Call& call);
+io::Task<void> get_as_descriptor(Call& call, ReadRange range);
+
+// Whether `as` asks for a descriptor; nullopt: the call has failed, it cannot have one.
+std::optional<bool> wants_descriptor(Call& call);
+
+// Parts of replies that several methods have.
+void write_checksum(Writer& writer, const ContentChecksum& checksum);
+void write_metadata(Writer& writer, const CustomMetadata& metadata);
+std::string_view name_of(ChecksumType type);
+// A map of texts; nullopt: it is something else.
+std::optional<CustomMetadata> read_metadata(const Message& message, const Value& map);
+
+}  // namespace penstock::node::rpc

@@ -1,0 +1,41 @@
+// Server: serves MessagePack-RPC connections on one core: bytes in, bytes out, and their limits.
+// What the messages mean is session.h's business.
+#pragma once
+
+#include <memory>
+
+#include "node/connection_server.h"
+#include "node/doors/rpc/session.h"
+
+namespace penstock::node::rpc {
+
+struct ServerLimits {
+    uint64_t progress_timeout_ns = 30'000'000'000;  // for more of a message, or for sending more
+    uint64_t idle_timeout_ns = 3'600'000'000'000;   // between messages: pools keep connections
+    uint32_t connections_max = 16'384;              // above: closed at once
+};
+
+// Made, used and stopped on its core.
+class Server final : public ConnectionServer {
+public:
+    // `service` and `node` outlive it, and so do the core's reactor and buffers.
+    Server(ObjectService& service, const NodeIdentity& node, io::Reactor& reactor,
+           io::BufferPool& buffers, const ServerLimits& limits);
+    ~Server() override;  // asserts that stop() ran
+
+    void serve(int descriptor) override;
+    uint32_t connection_count() const override;
+    // No message is read any more; calls that are under way are answered, and what is not done by
+    // the deadline is cut.
+    io::Task<void> stop(uint64_t deadline_ns) override;
+
+    const RequestMetrics& metrics() const;
+    uint64_t leased_bytes() const;
+
+private:
+    class Connection;
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace penstock::node::rpc
