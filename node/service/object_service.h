@@ -85,7 +85,8 @@ public:
     virtual io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                              Condition condition) = 0;
     // Many at once, most of which ride in the same commits. What remove() would give for each;
-    // fails as a whole without the bucket, or when it does not allow this.
+    // fails as a whole without the bucket, or when it does not allow this. The caller keeps
+    // `names`.
     virtual io::Task<Result<std::vector<Status>>> remove_many(
         uint32_t core, const BucketName& bucket, const std::vector<std::string_view>& names) = 0;
     // The current version of `from` as a new version of `to`: content and custom metadata.

@@ -228,8 +228,9 @@ TEST_F(ObjectServiceTest, RenamingAnObjectMovesTheVersionThatIsThere) {
 TEST_F(ObjectServiceTest, ManyAreRemovedFromAnyCore) {
     ASSERT_TRUE(put("a", "x"));
     ASSERT_TRUE(put("b", "x"));
+    const std::vector<std::string_view> names{"a", "nope", "b"};
     const auto removed =
-        cores_->run_on(1, [&] { return service_->remove_many(1, bucket_, {"a", "nope", "b"}); });
+        cores_->run_on(1, [&] { return service_->remove_many(1, bucket_, names); });
     ASSERT_TRUE(removed);
     EXPECT_TRUE((*removed)[0]);
     EXPECT_EQ((*removed)[1].error().code, Errc::not_found);
