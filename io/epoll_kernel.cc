@@ -181,6 +181,7 @@ public:
     }
     void shutdown(int socket) override { ::shutdown(socket, SHUT_RDWR); }
     void finish_sending(int socket) override { ::shutdown(socket, SHUT_WR); }
+    uint32_t unread_bytes(int socket) const override { return internal::unread_bytes(socket); }
 
     void close(int descriptor) override {
         if (is_watched(descriptor)) {

@@ -113,6 +113,9 @@ public:
     virtual void shutdown(int socket) = 0;
     // Half a close: the peer reads the end behind what was sent, and may still send.
     virtual void finish_sending(int socket) = 0;
+    // Bytes that were sent and that the peer's system has not taken yet. While nothing is sent they
+    // become fewer only if the peer reads.
+    virtual uint32_t unread_bytes(int socket) const = 0;
     virtual void close(int descriptor) = 0;
     // Says that the descriptor goes on living under another kernel (a connection dealt to another
     // core), so that nothing remembered of it here meets a later one of the same number. No

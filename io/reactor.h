@@ -126,6 +126,8 @@ public:
     bool await_ready();
     void await_suspend(std::coroutine_handle<> handle);
     int32_t await_resume() const;
+    // Of a send or receive_all that was ended early: how many bytes had moved.
+    uint32_t moved_bytes() const { return progress; }
 
 private:
     struct DeadlineTimer : Timer {

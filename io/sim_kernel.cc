@@ -90,6 +90,9 @@ public:
     void finish_sending(int socket) override {
         world_.network_.finish_sending(world_.socket(socket));
     }
+    uint32_t unread_bytes(int socket) const override {
+        return world_.network_.unread_bytes(world_.socket(socket));
+    }
     void close(int descriptor) override {
         const auto at = world_.descriptors_.find(descriptor);
         ASSERT(at != world_.descriptors_.end());  // closed twice

@@ -314,6 +314,11 @@ bool SimNetwork::is_writable(Id id) const {
 
 // --- ends ----------------------------------------------------------------------------------------
 
+uint32_t SimNetwork::unread_bytes(Id id) const {
+    const Socket* socket = find(id);
+    return socket == nullptr ? 0 : static_cast<uint32_t>(socket->unread_bytes);
+}
+
 void SimNetwork::finish_sending(Id id) {
     Socket* socket = find(id);
     if (socket == nullptr || !socket->is_connected || socket->is_send_shut) return;

@@ -60,6 +60,9 @@ public:
     bool is_readable(Id id) const;
     bool is_writable(Id id) const;
 
+    // Sent from this end and, as far as it knows, not read by the other.
+    uint32_t unread_bytes(Id id) const;
+
     void finish_sending(Id id);  // a half close
     void shutdown(Id id);        // both directions
     void reset(Id id);           // the peer sees a reset, this end -ECONNRESET

@@ -20,6 +20,41 @@ constexpr uint64_t accept_retry_ns = 100'000'000;
 
 constexpr uint32_t backlog_max = 4096;
 
+// Tells a peer that is slow from one that has stopped. An operation is looked after a few times
+// within the time that a stopped peer is given, and goes on if anything has moved: in the operation
+// or, because a system wakes a sender only when a good part of a large buffer is free again, in
+// what the peer took out of that buffer.
+class Patience {
+public:
+    Patience(Reactor& reactor, int descriptor, uint64_t progress_ns, Cancel* cancel)
+        : reactor_(reactor),
+          descriptor_(descriptor),
+          progress_ns_(progress_ns),
+          cancel_(cancel),
+          moved_ns_(reactor.now_ns()) {}
+
+    Until next_look() const {
+        return reactor_.within_ns(progress_ns_ / looks_in_progress_time + 1, cancel_);
+    }
+    // At a look: whether the peer has stopped.
+    bool is_over(bool has_moved) {
+        const uint32_t unread = reactor_.kernel().unread_bytes(descriptor_);
+        if (has_moved || (unread_bytes_ && unread < *unread_bytes_)) moved_ns_ = reactor_.now_ns();
+        unread_bytes_ = unread;
+        return reactor_.now_ns() - moved_ns_ >= progress_ns_;
+    }
+
+private:
+    static constexpr uint64_t looks_in_progress_time = 4;
+
+    Reactor& reactor_;
+    int descriptor_;
+    uint64_t progress_ns_;
+    Cancel* cancel_;
+    uint64_t moved_ns_;  // the look at which something had moved
+    std::optional<uint32_t> unread_bytes_;
+};
+
 }  // namespace
 
 Socket::Socket(Socket&& other) noexcept
@@ -69,6 +104,35 @@ Task<Status> Socket::send(Bytes bytes, Until until) {
     co_return Status();
 }
 
+Task<Status> Socket::receive_steadily(MutableBytes buffer, uint64_t progress_ns) {
+    Patience patience(*reactor_, descriptor_, progress_ns, nullptr);
+    for (;;) {
+        auto operation = reactor_->receive_all(descriptor_, buffer, patience.next_look());
+        const int32_t result = co_await operation;
+        if (result >= 0 && static_cast<size_t>(result) < buffer.size()) {
+            co_return fail(Errc::closed, "receive socket: the peer ended early");
+        }
+        if (result >= 0) co_return Status();
+        buffer = buffer.subspan(operation.moved_bytes());
+        if (result != -ETIME || patience.is_over(operation.moved_bytes() > 0)) {
+            co_return fail(error_from_errno(-result, "receive", "socket"));
+        }
+    }
+}
+
+Task<Status> Socket::send_steadily(Bytes bytes, uint64_t progress_ns, Cancel* cancel) {
+    Patience patience(*reactor_, descriptor_, progress_ns, cancel);
+    for (;;) {
+        auto operation = reactor_->send(descriptor_, bytes, patience.next_look());
+        const int32_t result = co_await operation;
+        if (result >= 0) co_return Status();
+        bytes = bytes.subspan(operation.moved_bytes());
+        if (result != -ETIME || patience.is_over(operation.moved_bytes() > 0)) {
+            co_return fail(error_from_errno(-result, "send", "socket"));
+        }
+    }
+}
+
 Task<Status> Socket::send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel) {
     if (body.size_bytes() == 0) return send_chunk(head, Chunk(), progress_ns, cancel);
     if (body.is_chunk()) return send_chunk(head, std::move(body.chunk()), progress_ns, cancel);
@@ -82,7 +146,7 @@ Task<Status> Socket::send_first(Bytes head, uint64_t progress_ns, Cancel* cancel
     const int32_t sent = reactor_->kernel().try_send(descriptor_, head, true);
     const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;
     if (done == head.size()) co_return Status();
-    co_return co_await send(head.subspan(done), reactor_->within_ns(progress_ns, cancel));
+    co_return co_await send_steadily(head.subspan(done), progress_ns, cancel);
 }
 
 Task<Status> Socket::send_chunk(Bytes head, Chunk chunk, uint64_t progress_ns, Cancel* cancel) {
@@ -97,15 +161,13 @@ Task<Status> Socket::send_chunk(Bytes head, Chunk chunk, uint64_t progress_ns, C
         std::memmove(start + head_bytes, start + chunk.begin, chunk.size);
         chunk.begin = 0;
     } else {
-        if (chunk.is_empty()) {
-            co_return co_await send(head, reactor_->within_ns(progress_ns, cancel));
-        }
+        if (chunk.is_empty()) co_return co_await send_steadily(head, progress_ns, cancel);
         CO_TRY_STATUS(co_await send_first(head, progress_ns, cancel));
-        co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
+        co_return co_await send_steadily(chunk.bytes(), progress_ns, cancel);
     }
     std::memcpy(start + chunk.begin, head.data(), head_bytes);
     chunk.size += head_bytes;
-    co_return co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel));
+    co_return co_await send_steadily(chunk.bytes(), progress_ns, cancel);
 }
 
 // sendfile, in slices so that one fast connection leaves the others their turn.
@@ -126,11 +188,20 @@ Task<Status> Socket::send_file_range(Bytes head, FileRange range, uint64_t progr
         if (sent != -EAGAIN && sent != -EINTR) {
             co_return fail(error_from_errno(-sent, "sendfile", "socket"));
         }
-        const int32_t polled =
-            co_await reactor_->poll_writable(descriptor_, reactor_->within_ns(progress_ns, cancel));
-        if (polled < 0) co_return fail(error_from_errno(-polled, "send", "socket"));
+        CO_TRY_STATUS(co_await wait_until_writable(progress_ns, cancel));
     }
     co_return Status();
+}
+
+Task<Status> Socket::wait_until_writable(uint64_t progress_ns, Cancel* cancel) {
+    Patience patience(*reactor_, descriptor_, progress_ns, cancel);
+    for (;;) {
+        const int32_t result = co_await reactor_->poll_writable(descriptor_, patience.next_look());
+        if (result >= 0) co_return Status();
+        if (result != -ETIME || patience.is_over(false)) {
+            co_return fail(error_from_errno(-result, "send", "socket"));
+        }
+    }
 }
 
 Task<Status> Socket::send_source(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel) {
@@ -145,7 +216,7 @@ Task<Status> Socket::send_source(Bytes head, Body body, uint64_t progress_ns, Ca
             }
             *promised -= chunk.size;
         }
-        CO_TRY_STATUS(co_await send(chunk.bytes(), reactor_->within_ns(progress_ns, cancel)));
+        CO_TRY_STATUS(co_await send_steadily(chunk.bytes(), progress_ns, cancel));
     }
     if (promised && *promised != 0) co_return fail(Errc::corrupt, "body ended early");
     co_return Status();

@@ -31,11 +31,16 @@ public:
     Task<Status> receive_exactly(MutableBytes buffer, Until until);
     // All of the bytes, in order.
     Task<Status> send(Bytes bytes, Until until);
+    // The same two from and to a peer that may be slow: however long it takes, they only fail with
+    // `timed_out` when nothing has moved for `progress_ns` (up to a quarter more). One operation as
+    // long as the peer is quick.
+    Task<Status> receive_steadily(MutableBytes buffer, uint64_t progress_ns);
+    Task<Status> send_steadily(Bytes bytes, uint64_t progress_ns, Cancel* cancel);
     // `head` and then all of the body. A small body's chunk that has room before it gets the head
     // put there and goes out in one system call. A file range goes by sendfile. A source is sent
-    // chunk by chunk. The deadline is for progress: each piece gets `progress_ns`. A source's
-    // failure, or one that ends early, is returned: the caller must break the connection then,
-    // because its length was promised.
+    // chunk by chunk. It ends with `timed_out` if the peer takes nothing for `progress_ns`, as
+    // send_steadily() does. A source's failure, or one that ends early, is returned: the caller
+    // must break the connection then, because its length was promised.
     Task<Status> send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel);
 
     // Makes both ends see the end: pending operations here finish with an error or 0.
@@ -49,6 +54,7 @@ private:
     Task<Status> send_first(Bytes head, uint64_t progress_ns, Cancel* cancel);
     Task<Status> send_chunk(Bytes head, Chunk chunk, uint64_t progress_ns, Cancel* cancel);
     Task<Status> send_file_range(Bytes head, FileRange range, uint64_t progress_ns, Cancel* cancel);
+    Task<Status> wait_until_writable(uint64_t progress_ns, Cancel* cancel);
     Task<Status> send_source(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel);
 
     Reactor* reactor_ = nullptr;

@@ -5,6 +5,10 @@
 // wait, so once every reactor has begun a new turn since the thing was taken out of sight, nobody
 // can still see it. (Epoch-based reclamation, Fraser 2004, with the loop's turn as the epoch.)
 //
+// The thing stands in a SharedPointer (io/shared_words.h), and its order matters: a plain acquire
+// load could be done before the store that begins the reader's turn is seen. The writer would take
+// the reader for one between turns and free what it is looking at.
+//
 // A reactor that sleeps counts as between turns. The writer calls retire() and, now and then,
 // reclaim(); both on its own core.
 #pragma once
@@ -23,7 +27,8 @@ public:
     explicit Turns(std::vector<const Reactor*> readers);
     ~Turns();  // frees everything: by then no reactor runs
 
-    // `free_it` is called by a later reclaim(), when no reader can hold a reference any more.
+    // After the SharedPointer was stored. `free_it` is called by a later reclaim(), when no reader
+    // can hold a reference any more.
     void retire(std::function<void()> free_it);
     // Frees what is free by now; returns how much still waits.
     size_t reclaim();

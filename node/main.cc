@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -127,7 +128,17 @@ int serve(const Settings& settings, int count, const char* const* values) {
     return status;
 }
 
+// As many descriptors as are allowed: each connection is one, and the usual 1,024 are for programs
+// that use select().
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);  // if it fails, the lower limit stays: the listener copes
+}
+
 int run(int count, const char* const* values) {
+    raise_descriptor_limit();
     // Writing to a client that went away is an error of that call, not the process's end.
     signal(SIGPIPE, SIG_IGN);
     const sigset_t signals = awaited_signals();

@@ -2,9 +2,9 @@
 """Builds the test programs, runs them all and adds up what they say.
 
 Called by ./test. A test is a row of Meson's table (tests/*/meson.build); its suites say when and
-how it runs: `unit` under ASan and UBSan, some under ThreadSanitizer too, `tidy` and `e2e` as they
-are (against the release build), `slow` not with --quick. GoogleTest programs are counted by test,
-scripts by their last line "N passed, N failed", anything else as one.
+how it runs: `unit` under ASan and UBSan, some under ThreadSanitizer too, `fuzz` in a build of its
+own, `tidy` and `e2e` as they are (against the release build), `slow` not with --quick. GoogleTest
+programs are counted by test, scripts by their last line "N passed, N failed", anything else as one.
 """
 
 import argparse
@@ -22,8 +22,9 @@ BUILDS = {
     "tsan": ["-Db_sanitize=thread", "-Db_lundef=false", "-Doptimization=1"],
 }
 # What cores share: these run under ThreadSanitizer, too. The value: which of its tests.
-TSAN_TESTS = {"cores_test": "*", "turns_test": "*", "reactor_test": "*", "smoke_test": "*",
-              "locator_test": "LocatorRace.*"}
+TSAN_TESTS = {"background_test": "*", "cores_test": "*", "turns_test": "*", "reactor_test": "*",
+              "shared_words_test": "*", "smoke_test": "*", "locator_test": "LocatorRace.*",
+              "single_log_test": "*", "store_disk_test": "*.CoresChangeAndRead*"}
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=0:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
@@ -43,6 +44,11 @@ def build(name):
                                                          test["name"] in TSAN_TESTS)}
     command = ["packaging/meson-build", directory, "--", *sorted(targets)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def build_fuzz():
+    """Builds the fuzz targets of out/fuzz."""
+    return subprocess.run(["tests/fuzz/run", "--build"], cwd=ROOT, check=False).returncode == 0
 
 
 def tests_of(directory):
@@ -118,14 +124,15 @@ def main():
     arguments = parser.parse_args()
     mode = "quick" if arguments.quick else "deep" if arguments.deep else "normal"
 
-    for name in BUILDS:
-        if not build(name):
+    for name in [*BUILDS, "fuzz"]:
+        if not (build_fuzz() if name == "fuzz" else build(name)):
             print(f"the build out/{name} failed")
             print("0 passed, 1 failed")
             return 1
 
     parallel = chosen("out/asan", "asan", "unit", arguments)
     parallel += chosen("out/tsan", "tsan", "unit", arguments)
+    parallel += chosen("out/release", "release", "fuzz", arguments)
     alone = chosen("out/release", "release", "tidy", arguments)
     alone += chosen("out/release", "release", "e2e", arguments)
 

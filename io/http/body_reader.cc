@@ -10,8 +10,7 @@ namespace {
 
 constexpr uint32_t first_piece_bytes = 16 << 10;
 constexpr uint32_t piece_bytes_max = 256 << 10;
-// A client is quick if a piece took no longer. The next one, four times as large, may then take 30
-// times as long per byte before its time is over.
+// A client is quick if a piece took no longer: the next one is four times as large.
 constexpr uint64_t quick_ns = 250 * ns_per_ms;
 
 }  // namespace
@@ -66,8 +65,8 @@ Task<Result<Chunk>> BodyReader::next_of_length() {
 }
 
 void BodyReader::note_progress(uint64_t piece_ns) {
-    is_quick_ = piece_ns <= quick_ns;
-    piece_bytes_ = is_quick_ ? std::min(piece_bytes_ * 4, piece_bytes_max) : first_piece_bytes;
+    const bool is_quick = piece_ns <= quick_ns;
+    piece_bytes_ = is_quick ? std::min(piece_bytes_ * 4, piece_bytes_max) : first_piece_bytes;
 }
 
 // What was received with the head first, then straight from the socket.
@@ -76,19 +75,10 @@ Task<Status> BodyReader::fill(Chunk& chunk, uint32_t size) {
     std::memcpy(chunk.buffer.data(), received_.rest().data(), have);
     received_.begin += have;
     if (have < size) {
-        CO_TRY_STATUS(co_await receive_piece(chunk.buffer.bytes().subspan(have, size - have)));
+        const MutableBytes room = chunk.buffer.bytes().subspan(have, size - have);
+        CO_TRY_STATUS(co_await socket_.receive_steadily(room, progress_timeout_ns_));
     }
     chunk.size = size;
-    co_return Status();
-}
-
-Task<Status> BodyReader::receive_piece(MutableBytes room) {
-    if (is_quick_) co_return co_await socket_.receive_exactly(room, progress());
-    while (!room.empty()) {
-        CO_TRY(const uint32_t count, co_await socket_.receive(room, progress()));
-        if (count == 0) co_return fail(Errc::closed, "the body was cut off");
-        room = room.subspan(count);
-    }
     co_return Status();
 }
 
@@ -101,7 +91,7 @@ Task<Result<Chunk>> BodyReader::next_of_chunked() {
                 std::min<uint64_t>(decoder_.chunk_rest(), piece_bytes_ - chunk.size);
             if (direct >= first_piece_bytes) {
                 const MutableBytes room = chunk.buffer.bytes().subspan(chunk.size, direct);
-                CO_TRY_STATUS(co_await receive_piece(room));
+                CO_TRY_STATUS(co_await socket_.receive_steadily(room, progress_timeout_ns_));
                 chunk.size += static_cast<uint32_t>(direct);
                 decoder_.skip(direct);
                 continue;

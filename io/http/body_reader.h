@@ -5,8 +5,8 @@
 // A body that stops early fails with `closed`, one that stalls with `timed_out`, one whose coding
 // is broken with `invalid`: none of them ever looks like a whole one.
 //
-// A piece is waited for as a whole (one operation) only while the client is quick. A slow one gets
-// small pieces and its time anew with every few bytes: it makes progress, so it is not cut.
+// A piece is waited for as a whole, in one operation while the client is quick. A slow one gets
+// small pieces, and is not cut as long as any byte comes: Socket::receive_steadily().
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,6 @@ private:
     Task<Result<Chunk>> next_of_length();
     Task<Result<Chunk>> next_of_chunked();
     Task<Status> fill(Chunk& chunk, uint32_t size);
-    Task<Status> receive_piece(MutableBytes room);
     void note_progress(uint64_t piece_ns);
     Task<Status> receive_more();
     Until progress() const { return reactor_.within_ns(progress_timeout_ns_); }
@@ -65,7 +64,6 @@ private:
     ChunkedDecoder decoder_;
     bool must_continue_;
     bool is_ended_;
-    bool is_quick_ = false;  // the last piece came at once
     bool has_failed_ = false;
 };
 

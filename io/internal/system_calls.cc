@@ -2,8 +2,10 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -123,6 +125,11 @@ Address connected_address(int socket) {
     system.size = sizeof system.storage;
     if (getpeername(socket, system.get(), &system.size) != 0) return {};
     return address_from(system);
+}
+
+uint32_t unread_bytes(int socket) {
+    int bytes = 0;
+    return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? static_cast<uint32_t>(bytes) : 0;
 }
 
 int32_t read_without_waiting(int file, MutableBytes buffer, uint64_t offset) {

@@ -203,7 +203,8 @@ bool has_valid_sum(const std::byte* block) {
 
 // What build_record() promises of the numbers in a head, and what parsing therefore insists on.
 bool is_consistent(const RecordHead& head) {
-    if (head.header_blocks < 1 || head.header_bytes() > record_bytes_max) return false;
+    // In blocks: in bytes, an absurd count would wrap around to a small one.
+    if (head.header_blocks < 1 || head.header_blocks > record_bytes_max / block_bytes) return false;
     if (head.header_blocks == 2) return false;
     if (head.payload_bytes > payload_bytes_max) return false;
     if (head.checksum.size > head.checksum.digest.size()) return false;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -14,22 +13,12 @@
 
 #include "archive/shard_index.h"
 #include "archive/tar_scanner.h"
+#include "tests/temporary_directory.h"
 
 namespace penstock::archive {
 
 class ScratchFolder {
 public:
-    ScratchFolder() {
-        std::string name = "/tmp/penstock-archive-XXXXXX";
-        path_ = ::mkdtemp(name.data());
-    }
-    ~ScratchFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-
     std::filesystem::path path() const { return path_; }
     bool run(const std::string& command) const {
         const std::string line = "cd " + path_.string() + " && { " + command + "; } >log 2>&1";
@@ -45,7 +34,8 @@ public:
     }
 
 private:
-    std::filesystem::path path_;
+    TemporaryDirectory directory_;
+    std::filesystem::path path_ = directory_.path();
 };
 
 inline std::vector<std::byte> scan(std::string_view shard, size_t piece_bytes = SIZE_MAX,

@@ -29,6 +29,12 @@ void compare_with_beast(const http::RequestHead& head, std::string_view text) {
     parser.skip(true);
     beast::error_code error;
     parser.put(boost::asio::buffer(text.data(), text.size()), error);
+    // Beast wants tokens in these two. We take any list, as Go's server does: nothing but whether
+    // the connection stays open depends on them.
+    if (error == beast::http::error::bad_value &&
+        (head.has("Connection") || head.has("Proxy-Connection"))) {
+        return;
+    }
     check(!error || error == beast::http::error::need_more);
     check(parser.is_header_done());
     const auto& message = parser.get();

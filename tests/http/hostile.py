@@ -15,83 +15,30 @@ import http.client
 import io
 import json
 import os
-import shutil
 import socket
 import sys
 import tarfile
-import tempfile
 import threading
 import time
-import urllib.parse
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import node_process  # noqa: E402 pylint: disable=wrong-import-position
+
 BUCKET = "hostile"
 GROWTH_BYTES_MAX = 256 << 20  # of the resident size, over everything below
 HOST = "Host: h\r\n"
 
 
-class Target:
-    """The node as an attacker sees it."""
-
-    def __init__(self, host, port, pid):
-        self.host, self.port, self.pid = host, port, pid
-
-    def connect(self, timeout_s=20):
-        return socket.create_connection((self.host, self.port), timeout_s)
-
-    def raw(self, content, timeout_s=20, finish=False):
-        """Sends bytes as they are; the first answer's (status, head, body), status 0 for none."""
-        with self.connect(timeout_s) as connection:
-            try:
-                connection.sendall(content)
-                if finish:
-                    connection.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # it answered and closed before it had read everything
-            return read_answer(connection)
-
-    def ask(self, method, path, body=b"", headers=None):
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+def raw(node, content, timeout_s=20, finish=False):
+    """Sends bytes as they are; the first answer's (status, head, body), status 0 for none."""
+    with node.connect_raw(timeout_s) as connection:
         try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
-
-    def resident_bytes(self):
-        if not self.pid:
-            return 0
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) << 10
-        return 0
-
-
-def read_answer(connection):
-    content = b""
-    try:
-        while b"\r\n\r\n" not in content:
-            piece = connection.recv(65536)
-            if not piece:
-                return (0, "", content)
-            content += piece
-        head, _, body = content.partition(b"\r\n\r\n")
-        text = head.decode("latin-1")
-        length = 0
-        for line in text.split("\r\n")[1:]:
-            name, _, value = line.partition(":")
-            if name.lower() == "content-length":
-                length = int(value)
-        while len(body) < length:
-            piece = connection.recv(65536)
-            if not piece:
-                break
-            body += piece
-        return (int(text.split(" ", 2)[1]), text, body)
-    except (OSError, ValueError):
-        return (0, "", content)
+            connection.sendall(content)
+            if finish:
+                connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it answered and closed before it had read everything
+        return node_process.read_answer(connection)
 
 
 class Neighbour(threading.Thread):
@@ -112,8 +59,8 @@ class Neighbour(threading.Thread):
             content = f"content {number}".encode() * 50
             begin = time.monotonic()
             try:
-                put = self.target.ask("PUT", f"/v1/objects/{BUCKET}/neighbour", content)
-                got = self.target.ask("GET", f"/v1/objects/{BUCKET}/neighbour")
+                put = self.target.request("PUT", f"/v1/objects/{BUCKET}/neighbour", content)
+                got = self.target.request("GET", f"/v1/objects/{BUCKET}/neighbour")
                 if put[0] != 200 or got[0] != 200 or got[2] != content:
                     self.faults.append(f"put {put[0]}, get {got[0]}")
             except OSError as error:
@@ -123,16 +70,9 @@ class Neighbour(threading.Thread):
             self.stopping.wait(0.02)
 
 
-class Checks:
-    def __init__(self):
-        self.passed = self.failed = 0
-
+class Checks(node_process.Checks):
     def that(self, what, holds, detail=""):
-        if holds:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED {what}: {str(detail)[:300]}", flush=True)
+        self.check(holds, f"{what}: {str(detail)[:300]}")
 
 
 def request(line, headers="", body=b""):
@@ -247,32 +187,32 @@ BAD_JSON = [
 
 def send_bad_heads(target, checks):
     for what, content, allowed in BAD_HEADS:
-        status, _, body = target.raw(content)
+        status, _, body = raw(target, content)
         checks.that(what, status in allowed, f"{status} {body[:200]}")
         if status in (400, 414, 431) and body[:1] == b"{":
             checks.that(what + ": the error names its status",
                         json.loads(body).get("status") == status, body)
     checks.that("the hidden request was never carried out",
-                target.ask("GET", f"/v1/objects/{BUCKET}/o")[0] == 200)
+                target.request("GET", f"/v1/objects/{BUCKET}/o")[0] == 200)
 
 
 def send_bad_bodies(target, checks):
     for what, body in BAD_BODIES:
-        status, _, _ = target.raw(request(PUT, CHUNKED, body), finish=True)
+        status, _, _ = raw(target, request(PUT, CHUNKED, body), finish=True)
         checks.that(what, status in (0, 400, 413, 431), status)
     for what, head, body in [
             ("a body cut off", HOST + "Content-Length: 1000\r\n", b"a" * 500),
             ("a chunked body cut off", CHUNKED, b"5\r\nabcde\r\n"),
             ("a chunk cut off", CHUNKED, b"ff\r\nabcde")]:
-        status, _, _ = target.raw(request(PUT, head, body), finish=True)
+        status, _, _ = raw(target, request(PUT, head, body), finish=True)
         checks.that(what, status in (0, 400, 408), status)
-    status = target.ask("GET", f"/v1/objects/{BUCKET}/smuggled")[0]
+    status = target.request("GET", f"/v1/objects/{BUCKET}/smuggled")[0]
     checks.that("a body that was not whole is no object", status == 404, status)
 
 
 def send_bad_paths(target, checks):
     for what, method, path, allowed in PATHS:
-        status, _, body = target.raw(request(f"{method} {path} HTTP/1.1",
+        status, _, body = raw(target, request(f"{method} {path} HTTP/1.1",
                                              HOST + "Content-Length: 0\r\n"))
         checks.that(what, status in allowed, f"{status} {body[:200]}")
 
@@ -280,10 +220,10 @@ def send_bad_paths(target, checks):
 def send_bad_json(target, checks):
     for content in BAD_JSON:
         for method in ("GET", "POST", "PATCH", "DELETE", "PUT"):
-            status, _, body = target.ask(method, f"/v1/buckets/{BUCKET}", content)
+            status, _, body = target.request(method, f"/v1/buckets/{BUCKET}", content)
             checks.that(f"{method} {content[:40]!r}", status in (400, 413),
                         f"{status} {body[:120]}")
-    status = target.ask("HEAD", f"/v1/buckets/{BUCKET}")[0]
+    status = target.request("HEAD", f"/v1/buckets/{BUCKET}")[0]
     checks.that("the bucket is still there", status == 200, status)
 
 
@@ -326,17 +266,17 @@ def mend(tar):
 
 def send_hostile_tars(target, checks):
     for name, content in hostile_tars().items():
-        status = target.ask("PUT", f"/v1/objects/{BUCKET}/{name}", bytes(content))[0]
+        status = target.request("PUT", f"/v1/objects/{BUCKET}/{name}", bytes(content))[0]
         checks.that(f"put {name}", status == 200, status)
         for member in ("member", "passwd", "etc/passwd", "n" * 4000):
-            status, _, body = target.ask("GET",
+            status, _, body = target.request("GET",
                                          f"/v1/objects/{BUCKET}/{name}?archpath={member}")
             checks.that(f"{name} {member[:20]}", status in (200, 400, 404, 422) and
                         b"root:" not in body, f"{status} {body[:200]}")
-        status, _, body = target.ask("GET", f"/v1/objects/{BUCKET}/{name}")
+        status, _, body = target.request("GET", f"/v1/objects/{BUCKET}/{name}")
         checks.that(f"{name} itself", status == 200 and body == bytes(content), status)
         listing = json.dumps({"action": "list", "value": {"prefix": name, "flags": "8"}}).encode()
-        status, _, body = target.ask("GET", f"/v1/buckets/{BUCKET}", listing)
+        status, _, body = target.request("GET", f"/v1/buckets/{BUCKET}", listing)
         checks.that(f"{name} listed", status in (200, 422), f"{status} {body[:200]}")
 
 
@@ -344,7 +284,7 @@ def send_slowly(target, checks, seconds):
     """One byte a second, many at once; each must be closed or still waiting, the node must not
     care."""
     head = request(GET, HOST)
-    slow = [target.connect() for _ in range(50)]
+    slow = [target.connect_raw() for _ in range(50)]
     begin = time.monotonic()
     position = 0
     while time.monotonic() < begin + seconds:
@@ -358,7 +298,7 @@ def send_slowly(target, checks, seconds):
     answers = []
     for connection in slow:
         connection.settimeout(5)
-        answers.append(read_answer(connection)[0])
+        answers.append(node_process.read_answer(connection)[0])
         connection.close()
     expected = {408, 0}
     checks.that("slow heads end", seconds < 11 or set(answers) <= expected, set(answers))
@@ -369,15 +309,15 @@ def abandon(target, checks):
     for content in [b"", b"G", GET.encode(), request(GET, HOST)[:-2],
                     request(PUT, HOST + "Content-Length: 1000000\r\n", b"a" * 1000)]:
         for _ in range(100):
-            with target.connect() as connection:
+            with target.connect_raw() as connection:
                 connection.sendall(content)
-    checks.that("abandoned connections", target.ask("GET", "/v1/health")[0] == 200)
+    checks.that("abandoned connections", target.request("GET", "/v1/health")[0] == 200)
 
 
 def pipeline(target, checks):
     """Two thousand requests at once are answered in order, or the connection ends."""
     content = request("GET /v1/health HTTP/1.1", HOST) * 2000
-    with target.connect() as connection:
+    with target.connect_raw() as connection:
         sender = threading.Thread(target=lambda: connection.sendall(content), daemon=True)
         sender.start()
         answers = 0
@@ -396,9 +336,9 @@ def pipeline(target, checks):
 def attack(target, slow_seconds):
     checks = Checks()
     message = json.dumps({"action": "create-bck", "name": "", "value": None}).encode()
-    target.ask("POST", f"/v1/buckets/{BUCKET}?provider=ais", message)
-    target.ask("PUT", f"/v1/objects/{BUCKET}/o", b"content")
-    target.ask("PUT", f"/v1/objects/{BUCKET}/good.tar", bytes(tar_with(name="a")))
+    target.request("POST", f"/v1/buckets/{BUCKET}?provider=ais", message)
+    target.request("PUT", f"/v1/objects/{BUCKET}/o", b"content")
+    target.request("PUT", f"/v1/objects/{BUCKET}/good.tar", bytes(tar_with(name="a")))
     neighbour = Neighbour(target)
     neighbour.start()
     before = target.resident_bytes()
@@ -412,12 +352,12 @@ def attack(target, slow_seconds):
     neighbour.stopping.set()
     neighbour.join(30)
     grown = target.resident_bytes() - before
-    checks.that("the node lives", target.ask("GET", "/v1/health")[0] == 200)
+    checks.that("the node lives", target.request("GET", "/v1/health")[0] == 200)
     checks.that("its memory is bounded", grown < GROWTH_BYTES_MAX, f"{grown >> 20} MiB more")
     checks.that("a neighbour saw no fault", not neighbour.faults and neighbour.requests > 20,
                 f"{neighbour.requests} requests, {neighbour.faults[:3]}")
     checks.that("a neighbour was not kept waiting", neighbour.slowest_s < 5, neighbour.slowest_s)
-    target.ask("DELETE", f"/v1/buckets/{BUCKET}",
+    target.request("DELETE", f"/v1/buckets/{BUCKET}",
                json.dumps({"action": "destroy-bck", "name": "", "value": None}).encode())
     print(f"grown by {grown >> 10} KiB; the neighbour made {neighbour.requests} requests, the "
           f"slowest pair took {neighbour.slowest_s * 1000:.0f} ms")
@@ -427,26 +367,12 @@ def attack(target, slow_seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url")
-    parser.add_argument("--pid", type=int)
-    parser.add_argument("--penstockd")
+    node_process.add_node_arguments(parser)
+    parser.add_argument("--pid", type=int, help="of the node at --url")
     parser.add_argument("--slow-seconds", type=int, default=12)
     arguments = parser.parse_args()
-    if arguments.url:
-        parts = urllib.parse.urlsplit(arguments.url)
-        target = Target(parts.hostname, parts.port, arguments.pid)
-        return attack(target, arguments.slow_seconds)
-    if not arguments.penstockd:
-        parser.error("--url or --penstockd is needed")
-    sys.path.insert(0, os.path.join(ROOT, "tests"))
-    from node_process import NodeProcess  # pylint: disable=import-outside-toplevel
-    directory = tempfile.mkdtemp(prefix="penstock-hostile-")
-    node = NodeProcess(arguments.penstockd, directory)
-    try:
-        return attack(Target(node.host, node.port, node.pid), arguments.slow_seconds)
-    finally:
-        node.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with node_process.chosen_node(arguments, "hostile", arguments.pid) as node:
+        return attack(node, arguments.slow_seconds)
 
 
 if __name__ == "__main__":

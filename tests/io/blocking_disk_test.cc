@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -15,27 +14,13 @@
 
 #include "io/fault_disk.h"
 #include "io/memory_disk.h"
+#include "tests/temporary_directory.h"
 
 namespace penstock::io {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-// A directory of the real disk that goes away with it.
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "disk-XXXXXX").string();
-        EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
-        path_ = pattern;
-    }
-    ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
 
 struct PosixCase {
     TemporaryDirectory directory;
@@ -351,12 +336,10 @@ TEST_F(PosixDiskTest, AMissingRootIsNotFound) {
 
 TEST_F(PosixDiskTest, DirectFilesFallBackWhereTheFileSystemHasNone) {
     if (::access("/dev/shm", W_OK) != 0) GTEST_SKIP() << "no /dev/shm";
-    std::string path = "/dev/shm/disk-XXXXXX";
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    const auto disk = *make_posix_disk(path);
+    const TemporaryDirectory directory("/dev/shm");
+    const auto disk = *make_posix_disk(directory.path());
     EXPECT_TRUE(disk->open("a", OpenMode::create_direct));
     EXPECT_TRUE(disk->open("a", OpenMode::read_direct));
-    std::filesystem::remove_all(path);
 }
 
 }  // namespace

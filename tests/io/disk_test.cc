@@ -9,9 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <deque>
-#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -19,25 +17,12 @@
 #include "io/fault_disk.h"
 #include "io/memory_disk.h"
 #include "io/sim_kernel.h"
+#include "tests/temporary_directory.h"
 
 namespace penstock::io {
 namespace {
 
 using testing::ElementsAre;
-
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "disk-XXXXXX").string();
-        EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
-        path_ = pattern;
-    }
-    ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
 
 // Null where the system has no such backend.
 std::unique_ptr<Kernel> make_kernel(const char* backend) {
@@ -298,6 +283,7 @@ public:
     Address peer_address(int) const override { return {}; }
     void shutdown(int) override {}
     void finish_sending(int) override {}
+    uint32_t unread_bytes(int) const override { return 0; }
     void close(int descriptor) override { ::close(descriptor); }
     void forget(int) override {}
     int32_t try_read(int file, MutableBytes buffer, uint64_t offset) override {

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <set>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include "io/base/clock.h"
 #include "io/base/units.h"
+#include "tests/temporary_directory.h"
 
 namespace penstock::io {
 namespace {
@@ -399,13 +399,11 @@ TEST_F(MemoryDiskTest, IsWrittenOutToTheRealDisk) {
     ASSERT_TRUE(disk_->make_directory("d"));
     auto file = create("d/sparse", "head");
     ASSERT_TRUE(file->write_exactly(as_bytes("tail"), 3_MiB));
-    std::string path = (std::filesystem::temp_directory_path() / "disk-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(path.data()), nullptr);
-    ASSERT_TRUE(storage_.write_to(path));
-    std::ifstream written(path + "/d/sparse");
+    const TemporaryDirectory directory;
+    ASSERT_TRUE(storage_.write_to(directory.path()));
+    std::ifstream written(directory.path() + "/d/sparse");
     const std::string text(std::istreambuf_iterator<char>(written), {});
     EXPECT_EQ(text, text_of(storage_, "d/sparse"));
-    std::filesystem::remove_all(path);
 }
 
 TEST_F(MemoryDiskTest, ThreadsMayShareIt) {

@@ -279,6 +279,39 @@ TYPED_TEST(SocketTest, ASlowReaderThatKeepsReadingIsServedToTheEnd) {
     EXPECT_TRUE(*sent);
 }
 
+// Linux wakes a sender when a third of its buffer is free again. Until then the reader's progress
+// is only seen in the buffer.
+TYPED_TEST(SocketTest, AReaderThatSlowlyEmptiesALargeBufferIsNotCut) {
+    if (TypeParam::is_simulated) GTEST_SKIP() << "wakes a sender at once";
+    struct Steps {
+        // Four times what a stopped reader would be given; then as fast as it can.
+        static Task<void> read(Reactor& reactor, Socket& socket, std::string& text) {
+            std::string buffer(1024, '.');
+            for (uint32_t round = 0;; ++round) {
+                if (round < 320) co_await reactor.sleep(reactor.within_ns(5 * ns_per_ms));
+                const auto count =
+                    co_await socket.receive(std::as_writable_bytes(std::span(buffer)), Until{});
+                if (!count || *count == 0) co_return;
+                text.append(buffer, 0, *count);
+            }
+        }
+    };
+    this->connect_pair(true);
+    const int buffer_bytes = 512 << 10;
+    setsockopt(this->server_.descriptor(), SOL_SOCKET, SO_SNDBUF, &buffer_bytes,
+               sizeof buffer_bytes);
+    const std::string text = pattern(2_MiB);
+    std::optional<Status> sent;
+    start_detached(this->send_body(this->server_, "",
+                                   Body(std::make_unique<TextSource>(this->pool_, text, 1_MiB)),
+                                   400 * ns_per_ms, sent));
+    std::string received;
+    this->reactor_->run_until_done(Steps::read(*this->reactor_, this->client_, received));
+    while (!sent) this->reactor_->turn(ns_per_ms);
+    EXPECT_TRUE(*sent);
+    EXPECT_TRUE(received == text);
+}
+
 TYPED_TEST(SocketTest, APeerThatGoesAwayFailsTheSendAsClosed) {
     this->connect_pair(true);
     std::optional<Status> sent;

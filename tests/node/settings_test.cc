@@ -105,6 +105,25 @@ TEST_F(SettingsTest, AnErrorInTheFileSaysWhereAndWhat) {
     }
 }
 
+TEST_F(SettingsTest, LettersBeyondAsciiAreForTextsAndComments) {
+    const auto good =
+        parse_file("# Größe \"ü' ü\ndata = \"Verzeichnis \\\"ä\" # é\nready_file='ø'\n");
+    ASSERT_TRUE(good) << good.error().text;
+    EXPECT_THAT(good->settings.data, ElementsAre("Verzeichnis \"ä"));
+    EXPECT_EQ(good->settings.ready_file, "ø");
+}
+
+// Each names the line. Of the letters, toml++ does not know the kind; at "[" it would assert.
+TEST_F(SettingsTest, WhatIsNoTomlIsAnErrorWithItsLine) {
+    for (const char* text :
+         {"\n[\ncores = 1", "\n[\x01store]", "\n[%]", "\n= 1", "\n[a", "\ncores", "\nü = 1",
+          "\n\"data\" ѴѴ = 1", "\ndata = 'a' ü", "\ndata =+[\"/О\"]"}) {
+        const auto bad = parse_file(text);
+        ASSERT_FALSE(bad) << text;
+        EXPECT_THAT(bad.error().text, StartsWith(path_ + ":")) << text;
+    }
+}
+
 TEST_F(SettingsTest, OtherHostsAreServedOnlyWhenThatIsSaid) {
     const auto refused = parse({"--data", "d", "--http", "0.0.0.0:1"});
     ASSERT_FALSE(refused);

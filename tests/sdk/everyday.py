@@ -16,6 +16,9 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import node_process  # noqa: E402 pylint: disable=wrong-import-position
+
 SDK_VERSIONS = ["2.0.0", "1.25.0"]
 # 1.25.0 calls xxhash in a way that its fourth release no longer takes.
 REQUIREMENTS = {"2.0.0": ["aistore==2.0.0"], "1.25.0": ["aistore==1.25.0", "xxhash<4"]}
@@ -494,8 +497,7 @@ def drive_all(url, versions, venvs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url")
-    parser.add_argument("--penstockd")
+    node_process.add_node_arguments(parser)
     parser.add_argument("--sdk", default=",".join(SDK_VERSIONS))
     parser.add_argument("--venvs", default=os.path.join(ROOT, "out"))
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -503,19 +505,8 @@ def main():
     if arguments.inside:
         return drive(arguments.url)
     versions = arguments.sdk.split(",")
-    if arguments.url:
-        return drive_all(arguments.url.rstrip("/"), versions, arguments.venvs)
-    if not arguments.penstockd:
-        parser.error("--url or --penstockd is needed")
-    sys.path.insert(0, os.path.join(ROOT, "tests"))
-    from node_process import NodeProcess  # pylint: disable=import-outside-toplevel
-    directory = tempfile.mkdtemp(prefix="penstock-everyday-")
-    node = NodeProcess(arguments.penstockd, directory)
-    try:
+    with node_process.chosen_node(arguments, "everyday") as node:
         return drive_all(node.url, versions, arguments.venvs)
-    finally:
-        node.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

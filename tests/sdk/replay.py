@@ -17,18 +17,17 @@ import io
 import json
 import os
 import re
-import shutil
 import sys
 import tarfile
-import tempfile
 import time
 import urllib.parse
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import differences  # noqa: E402 pylint: disable=wrong-import-position
-import unpack       # noqa: E402 pylint: disable=wrong-import-position
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(ROOT, "tests", "sdk"), os.path.join(ROOT, "tests")]
+import differences   # noqa: E402 pylint: disable=wrong-import-position
+import node_process  # noqa: E402 pylint: disable=wrong-import-position
+import unpack        # noqa: E402 pylint: disable=wrong-import-position
+
 TOPICS = ["objects-put-get-head", "buckets", "list-objects", "ranges", "errors", "conditional",
           "checksums", "cluster", "properties", "easy-urls", "archive", "jobs", "multi-object"]
 COMPARED_HEADERS = ["Content-Range", "Accept-Ranges", "Ais-Checksum-Type", "Ais-Checksum-Value",
@@ -80,32 +79,14 @@ SETUP["properties"]["unversioned"] = {}
 AFTER_CREATE = {"/v1/buckets/b": {f"dir/o{number}.txt": b"twelve bytes" for number in range(4)}}
 
 
-class Node:
-    def __init__(self, url):
-        parts = urllib.parse.urlsplit(url)
-        self.host, self.port = parts.hostname, parts.port
-
-    def ask(self, method, target, body=b"", headers=None):
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
-        try:
-            connection.request(method, target, body, headers or {})
-            response = connection.getresponse()
-            return response.status, response.headers, response.read()
-        finally:
-            connection.close()
-
-    def act(self, method, target, action, value=None):
-        message = json.dumps({"action": action, "name": "", "value": value}).encode()
-        return self.ask(method, target, message)
-
-    def clear(self):
-        for bucket in json.loads(self.ask("GET", "/v1/buckets")[2]):
-            space = bucket.get("namespace") or {}
-            target = f"/v1/buckets/{bucket['name']}?provider=ais"
-            if space.get("name"):
-                target += "&namespace=" + urllib.parse.quote(f"@#{space['name']}")
-            self.act("PATCH", target, "reset-bprops")
-            self.act("DELETE", target, "destroy-bck")
+def clear(node):
+    for bucket in json.loads(node.request("GET", "/v1/buckets")[2]):
+        space = bucket.get("namespace") or {}
+        target = f"/v1/buckets/{bucket['name']}?provider=ais"
+        if space.get("name"):
+            target += "&namespace=" + urllib.parse.quote(f"@#{space['name']}")
+        node.act("PATCH", target, "reset-bprops")
+        node.act("DELETE", target, "destroy-bck")
 
 
 def body_bytes(body):
@@ -156,16 +137,16 @@ class Replay:
         self.results = []  # (exchange, [difference])
 
     def run(self):
-        self.node.clear()
-        smap = json.loads(self.node.ask("GET", "/v1/daemon?what=smap")[2])
+        clear(self.node)
+        smap = json.loads(self.node.request("GET", "/v1/daemon?what=smap")[2])
         self.learn_nodes(next(iter(smap["tmap"])), next(iter(smap["pmap"])))
         for bucket, objects in SETUP[self.topic].items():
             self.node.act("POST", f"/v1/buckets/{bucket}?provider=ais", "create-bck")
             for name, content in objects.items():
-                self.node.ask("PUT", f"/v1/objects/{bucket}/{name}?provider=ais", content)
+                self.node.request("PUT", f"/v1/objects/{bucket}/{name}?provider=ais", content)
         if self.topic == "list-objects":
             custom = json.dumps({"value": {"k1": "v1", "k2": "v2"}}).encode()
-            self.node.ask("PATCH", "/v1/objects/lst/o0?provider=ais", custom)
+            self.node.request("PATCH", "/v1/objects/lst/o0?provider=ais", custom)
         for exchange in self.exchanges:
             if exchange["status"] in (301, 307) or exchange["node"] == "authn":
                 continue  # its second leg is here, too
@@ -228,7 +209,7 @@ class Replay:
 
     def fill(self, target):
         for name, content in AFTER_CREATE.get(target.split("?")[0], {}).items():
-            self.node.ask("PUT", f"/v1/objects/b/{name}?provider=ais", content)
+            self.node.request("PUT", f"/v1/objects/b/{name}?provider=ais", content)
 
     def send(self, method, target, body, headers):
         connection = http.client.HTTPConnection(self.node.host, self.node.port, timeout=20)
@@ -237,7 +218,7 @@ class Replay:
             for name, value in headers.items():
                 for one in value if isinstance(value, list) else [value]:
                     if re.match(r'"v\d+-\w+-\w+"', one):
-                        one = self.node.ask("HEAD", target)[1].get("ETag", one)
+                        one = self.node.request("HEAD", target)[1].get("ETag", one)
                     one = self.translated(one) if name == "Ais-Node-Id" else one
                     connection.putheader(name, one)
             connection.putheader("Content-Length", str(len(body)))
@@ -385,8 +366,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("traces", nargs="?",
                         default=os.path.join(ROOT, "..", "shared", "contracts", "traces"))
-    parser.add_argument("--url")
-    parser.add_argument("--penstockd")
+    node_process.add_node_arguments(parser)
     parser.add_argument("--topic")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
@@ -395,19 +375,8 @@ def main():
         print("0 passed, 0 failed")
         return 0
     topics = [arguments.topic] if arguments.topic else TOPICS
-    if arguments.url:
-        return replay_all(Node(arguments.url), arguments.traces, topics, arguments.verbose)
-    if not arguments.penstockd:
-        parser.error("--url or --penstockd is needed")
-    sys.path.insert(0, os.path.join(ROOT, "tests"))
-    from node_process import NodeProcess  # pylint: disable=import-outside-toplevel
-    directory = tempfile.mkdtemp(prefix="penstock-replay-")
-    node = NodeProcess(arguments.penstockd, directory)
-    try:
-        return replay_all(Node(node.url), arguments.traces, topics, arguments.verbose)
-    finally:
-        node.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with node_process.chosen_node(arguments, "replay") as node:
+        return replay_all(node, arguments.traces, topics, arguments.verbose)
 
 
 if __name__ == "__main__":

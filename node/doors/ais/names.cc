@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "node/doors/ais/errors.h"
 #include "node/doors/ais/json.h"
 #include "node/store/object_name.h"
 
@@ -54,13 +53,6 @@ std::optional<std::string> unescape(std::string_view text) {
 }
 
 }  // namespace
-
-FirstElement split_first(std::string_view path) {
-    path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
-    const size_t slash = path.find('/');
-    if (slash == std::string_view::npos) return {path, {}, false};
-    return {path.substr(0, slash), path.substr(slash + 1), true};
-}
 
 std::unexpected<ApiError> refuse_escape() {
     return std::unexpected(ApiError{400, "", "400 Bad Request", {}, true, true});
@@ -181,10 +173,6 @@ std::expected<BucketName, ApiError> bucket_from_json(const nlohmann::json& json)
         return refuse(400, "", bucket_name_fault(bucket.name));
     }
     return bucket;
-}
-
-std::string ObjectTarget::url() const {
-    return object_url(bucket->name, object);
 }
 
 std::expected<std::shared_ptr<const Bucket>, ApiError> find_bucket(const Call& call,

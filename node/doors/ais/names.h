@@ -1,4 +1,4 @@
-// Which bucket and object a request means: paths, providers, namespaces (contract, sections 1.3
+// Which bucket and object a request means: names, providers, namespaces (contract, sections 1.3
 // and 1.10).
 #pragma once
 
@@ -8,17 +8,10 @@
 #include <string_view>
 
 #include "node/doors/ais/call.h"
+#include "node/doors/ais/errors.h"
+#include "node/doors/ais/text.h"
 
 namespace penstock::node::ais {
-
-// `path` behind its first element: {"buckets", "b/dir"} of "/buckets//b/dir". Leading and doubled
-// slashes before the rest are dropped; the rest keeps its own.
-struct FirstElement {
-    std::string_view element;
-    std::string_view rest;
-    bool has_rest = false;  // a slash follows, be there something behind it or not
-};
-FirstElement split_first(std::string_view path);
 
 // A path or query with a broken percent escape: 400 as Go's server words it, and the connection
 // ends.
@@ -55,7 +48,7 @@ struct ObjectTarget {
     std::string object;
 
     ObjectAddress address() const { return {bucket->name, object}; }
-    std::string url() const;
+    std::string url() const { return object_url(bucket->name, object); }
 };
 // 404 without the bucket, 400 for a name that cannot be stored.
 std::expected<ObjectTarget, ApiError> object_from(const Call& call, std::string_view bucket,

@@ -250,4 +250,11 @@ std::string go_time(uint64_t wall_ns, std::string_view layout) {
     return text;
 }
 
+FirstElement split_first(std::string_view path) {
+    path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
+    const size_t slash = path.find('/');
+    if (slash == std::string_view::npos) return {path, {}, false};
+    return {path.substr(0, slash), path.substr(slash + 1), true};
+}
+
 }  // namespace penstock::node::ais

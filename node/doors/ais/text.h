@@ -1,4 +1,5 @@
-// Text as JSON and AIStore's clients want it: escaped strings, strict numbers, booleans, times.
+// Text as JSON and AIStore's clients want it: escaped strings, strict numbers, booleans, times,
+// elements of paths.
 #pragma once
 
 #include <cstdint>
@@ -24,5 +25,14 @@ std::string rfc3339(uint64_t wall_ns);
 // In a layout of Go's time package, in UTC: "02 Jan 06 15:04 MST" gives "23 Nov 26 20:42 UTC".
 std::string go_time(uint64_t wall_ns, std::string_view layout);
 constexpr std::string_view rfc822_layout = "02 Jan 06 15:04 MST";
+
+// `path` behind its first element: {"buckets", "b/dir"} of "/buckets//b/dir". Leading and doubled
+// slashes before the rest are dropped; the rest keeps its own.
+struct FirstElement {
+    std::string_view element;
+    std::string_view rest;
+    bool has_rest = false;  // a slash follows, be there something behind it or not
+};
+FirstElement split_first(std::string_view path);
 
 }  // namespace penstock::node::ais

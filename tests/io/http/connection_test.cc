@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "io/base/units.h"
+#include "tests/io/http/mirror.h"
 
 namespace penstock::io::http {
 namespace {
@@ -12,66 +13,6 @@ namespace {
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-// Answers with what it was asked: "METHOD PATH BODY". "/ignore" leaves the body alone, "/stream"
-// answers without a length, "/early" promises more than it has.
-class Mirror final : public Handler {
-public:
-    Task<Response> handle(Request& request) override {
-        Response response;
-        std::string text(request.head.method_text);
-        text.append(" ").append(request.head.path).append(" ");
-        if (request.head.path == "/stream" || request.head.path == "/early") {
-            response.body =
-                Body(std::make_unique<Counting>(request.buffers, request.head.path == "/early"));
-            co_return response;
-        }
-        if (request.head.path != "/ignore") {
-            Result<Chunk> content =
-                co_await request.body.read_all(request.reactor, request.buffers, 4 << 20);
-            if (!content) {
-                failures.push_back(content.error().code);
-                response.head.set_status(400);
-                response.closes = true;
-                co_return response;
-            }
-            text.append(as_text(content->bytes()));
-        }
-        response.body = Body::copy_of(request.buffers, as_bytes(text));
-        co_return response;
-    }
-
-    Response refuse(BufferPool& buffers, const HeadError& error) override {
-        Response response;
-        response.head.set_status(error.status);
-        response.body = Body::copy_of(buffers, as_bytes(error.reason));
-        return response;
-    }
-
-    std::vector<Errc> failures;
-
-private:
-    class Counting final : public Source {
-    public:
-        Counting(BufferPool& pool, bool promises) : pool_(pool), promises_(promises) {}
-        Task<Result<Chunk>> next() override {
-            if (++count_ > 3) co_return Chunk();
-            Chunk chunk{pool_.take(2), 0, 2};
-            chunk.buffer.data()[0] = std::byte('0' + count_);
-            chunk.buffer.data()[1] = std::byte(',');
-            co_return chunk;
-        }
-        std::optional<uint64_t> remaining_bytes() const override {
-            if (promises_) return 100;
-            return std::nullopt;
-        }
-
-    private:
-        BufferPool& pool_;
-        bool promises_;
-        int count_ = 0;
-    };
-};
 
 class ConnectionTest : public testing::TestWithParam<const char*> {
 protected:
@@ -157,6 +98,36 @@ TEST_P(ConnectionTest, PipelinedRequestsAreAnsweredInOrder) {
         from = at;
     }
     EXPECT_THAT(answers, EndsWith("GET /last "));
+}
+
+TEST_P(ConnectionTest, ThreeBodiesInOnePacketAreToldApart) {
+    serve();
+    EXPECT_EQ(exchange({"PUT /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+                        "PUT /2 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        "2\r\nde\r\n4;x=y\r\nfghi\r\n0\r\nTrailer: GET /no HTTP/1.1\r\n\r\n"
+                        "PUT /3" +
+                        closing + "Content-Length: 1\r\n\r\nj"}),
+              "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nPUT /1 abc"
+              "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nPUT /2 defghi"
+              "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nPUT /3 j");
+}
+
+TEST_P(ConnectionTest, AnAbsoluteTargetIsItsPath) {
+    serve();
+    EXPECT_THAT(exchange({"GET http://other:80/a/b?c=d" + closing + "\r\n"}),
+                EndsWith("GET /a/b "));
+    EXPECT_THAT(exchange({"GET http://other:80" + closing + "\r\n"}), EndsWith("GET / "));
+    EXPECT_THAT(exchange({"GET ftp://other/a" + closing + "\r\n"}), StartsWith("HTTP/1.1 400"));
+}
+
+TEST_P(ConnectionTest, AnswersWithoutContentHaveNoLength) {
+    serve();
+    EXPECT_EQ(exchange({"GET /204 HTTP/1.1\r\nHost: h\r\n\r\n"
+                        "GET /304 HTTP/1.1\r\nHost: h\r\n\r\n"
+                        "GET /a" +
+                        closing + "\r\n"}),
+              "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n"
+              "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nGET /a ");
 }
 
 TEST_P(ConnectionTest, BodiesComeInPiecesAndChunks) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "io/cores.h"
 #include "io/memory_disk.h"
 
@@ -104,6 +106,22 @@ TEST_F(SingleLogTest, CommandsThatWaitShareACommit) {
         count);
     EXPECT_LT(storage_.call_count() - calls_before, 200U);
     EXPECT_TRUE(sees(0, "b999"));
+}
+
+TEST_F(SingleLogTest, BothCoresSubmitAndReadAtOnce) {
+    constexpr uint32_t count = 200;
+    std::vector<std::jthread> callers;
+    for (uint32_t core = 0; core < core_count; ++core) {
+        callers.emplace_back([this, core] {
+            for (uint32_t index = 0; index < count; ++index) {
+                const std::string name = "c" + std::to_string(core) + "-" + std::to_string(index);
+                EXPECT_TRUE(create(core, name));
+                EXPECT_TRUE(sees(1 - core, name)) << "the other core knows when it is done";
+            }
+        });
+    }
+    callers.clear();
+    EXPECT_TRUE(sees(0, "c1-199") && sees(1, "c0-199"));
 }
 
 TEST_F(SingleLogTest, AFailedCommitIsAnErrorAndTheNextOneWorks) {

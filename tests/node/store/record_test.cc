@@ -137,6 +137,20 @@ TEST(RecordTest, ACutRecordIsNotRead) {
     }
 }
 
+// Times 512 it would wrap around to nothing, and the rest of the headers would begin behind the
+// end.
+TEST(RecordTest, AHeaderOfMoreBlocksThanCanBeIsNotRead) {
+    const std::vector<std::byte> content(700, std::byte{1});
+    for (const uint32_t blocks : {1U << 23, (1U << 23) + 1, (1U << 31) + 3, UINT32_MAX}) {
+        auto bytes = built(object_draft(std::string(300, 'n'), content));
+        constexpr size_t header_blocks_at = 358;
+        ASSERT_EQ(load_le<uint32_t>(bytes.data() + header_blocks_at), 3U);
+        store_le(bytes.data() + header_blocks_at, blocks);
+        stamp_record(bytes, {.lsn = 1});
+        EXPECT_FALSE(parse_record_header(bytes)) << blocks;
+    }
+}
+
 TEST(RecordTest, ZerosAreNoRecordAndOtherBytesAreDamage) {
     RecordHead head;
     std::vector<std::byte> block(512);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "io/cores.h"
 #include "io/disk.h"
@@ -103,6 +104,53 @@ protected:
         co_await all.wait();
         co_return total;
     }
+    // "", or the first thing that was wrong. A content is one letter, many times.
+    io::Task<std::string> change_and_read(uint32_t core) {
+        constexpr uint32_t rounds = 200;
+        Random random(core + 1);
+        for (uint32_t round = 0; round < rounds; ++round) {
+            const std::string object = "shared" + std::to_string(random.below(8));
+            switch (random.below(5)) {
+                case 0:
+                case 1: {
+                    const auto letter = static_cast<char>('a' + random.below(26));
+                    const std::string content(1 + random.below(5000), letter);
+                    const auto put = co_await store_->put(
+                        core, name(object),
+                        io::Body::copy_of(cores_->buffers(core), as_bytes(content)), {});
+                    if (!put) co_return "put: " + put.error().context;
+                    break;
+                }
+                case 2: {
+                    const auto removed =
+                        co_await store_->remove(core, name(object), {}, Durability::group);
+                    if (!removed && removed.error().code != Errc::not_found) {
+                        co_return "remove: " + removed.error().context;
+                    }
+                    break;
+                }
+                case 3: {
+                    const auto page = co_await store_->list(core, {1}, {.prefix = "shared"});
+                    if (!page) co_return "list: " + page.error().context;
+                    if (page->entries.size() > 8) co_return "list: too many names";
+                    break;
+                }
+                default: {
+                    auto opened = co_await store_->get(core, name(object), {});
+                    if (!opened && opened.error().code == Errc::not_found) break;
+                    if (!opened) co_return "get: " + opened.error().context;
+                    auto chunk = co_await opened->body.read_all(cores_->reactor(core),
+                                                                cores_->buffers(core), 1 << 20);
+                    if (!chunk) co_return "read: " + chunk.error().context;
+                    const std::string_view text = as_text(chunk->bytes());
+                    if (text.empty() || text.find_first_not_of(text[0]) != text.npos) {
+                        co_return "torn content";
+                    }
+                }
+            }
+        }
+        co_return "";
+    }
     io::Task<std::string> get(uint32_t core, std::string object, ReadRange range = {}) {
         auto opened = co_await store_->get(core, name(object), range);
         if (!opened) co_return "error: " + opened.error().context;
@@ -150,6 +198,18 @@ TEST_P(StoreDiskTest, WritersOnEveryCoreShareTheLogAndNothingIsLost) {
                       content_of(who, size));
         }
     }
+}
+
+// Also run under ThreadSanitizer: writers, readers and listings on all cores at the same names.
+TEST_P(StoreDiskTest, CoresChangeAndReadTheSameNamesAtOnce) {
+    std::vector<std::jthread> callers;
+    for (uint32_t core = 0; core < cores_->count(); ++core) {
+        callers.emplace_back([this, core] {
+            EXPECT_EQ(cores_->run_on(core, [this, core] { return change_and_read(core); }), "");
+        });
+    }
+    callers.clear();
+    EXPECT_EQ(cores_->run_on(0, [this] { return change_and_read(0); }), "");
 }
 
 TEST_P(StoreDiskTest, LargeObjectsAreReadFromEveryCoreAndThenAsFileRanges) {
