@@ -23,6 +23,7 @@ StorageOptions storage_options(const Settings& settings) {
     options.cores.backend = settings.io_backend;
     options.store.segment_bytes = settings.store.segment_bytes;
     options.store.reserve_bytes = settings.store.reserve_bytes;
+    options.store.is_compacting = settings.store.is_compacting;
     options.store.catalogue_cache_bytes = settings.store.catalogue_cache_bytes;
     options.service.shard_index_bytes_max = settings.archive.index_cache_bytes;
     return options;

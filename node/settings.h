@@ -35,6 +35,7 @@ struct Settings {
         uint64_t segment_bytes = 0;  // 0: by the disk's size
         uint64_t reserve_bytes = 0;  // 0: by the disk's size
         uint64_t catalogue_cache_bytes = 8 << 20;
+        bool is_compacting = true;  // off: no space comes back; to measure, or to keep evidence
     } store;
     struct ArchiveSettings {
         uint64_t index_cache_bytes = 64 << 20;  // on each core

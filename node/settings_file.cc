@@ -120,11 +120,13 @@ Parsed<std::monostate> set_http(const toml::node& node, Settings& settings) {
     return {};
 }
 
-Parsed<std::monostate> set_insecure(const toml::node& node, Settings& settings) {
-    const auto value = node.value_exact<bool>();
-    if (!value) return wrong("must be true or false");
-    settings.is_insecure = *value;
-    return {};
+Apply yes_or_no(std::function<void(Settings&, bool)> set) {
+    return [set](const toml::node& node, Settings& settings) -> Parsed<std::monostate> {
+        const auto value = node.value_exact<bool>();
+        if (!value) return wrong("must be true or false");
+        set(settings, *value);
+        return {};
+    };
 }
 
 Parsed<std::monostate> set_backend(Settings& settings, const std::string& name) {
@@ -164,7 +166,7 @@ const std::map<std::string, Apply>& known_settings() {
          text([](Settings& s, const std::string& v) { return set_rpc_socket(v, s); })},
         {"bus", unbuilt("bus")},
         {"label", unbuilt("label")},
-        {"insecure", set_insecure},
+        {"insecure", yes_or_no([](Settings& s, bool v) { s.is_insecure = v; })},
         {"io_backend", text(set_backend)},
         {"ready_file", text(set_ready_file)},
         {"log_level", text(set_log_level)},
@@ -174,6 +176,7 @@ const std::map<std::string, Apply>& known_settings() {
          number([](Settings& s, uint64_t v) { s.store.segment_bytes = v; }, 4_MiB, 256_MiB)},
         {"store.reserve_bytes",
          number([](Settings& s, uint64_t v) { s.store.reserve_bytes = v; }, 1_MiB, 1ULL << 50)},
+        {"store.compaction", yes_or_no([](Settings& s, bool v) { s.store.is_compacting = v; })},
         {"store.catalogue_cache_bytes",
          number([](Settings& s, uint64_t v) { s.store.catalogue_cache_bytes = v; }, 1_MiB, 64_GiB)},
         {"archive.index_cache_bytes",

@@ -57,6 +57,12 @@ void write_requests(MetricsText& text, const RequestMetrics& requests) {
     }
 }
 
+double write_amplification(const StoreUsage& usage) {
+    if (usage.compacted_bytes >= usage.log_bytes) return 1;
+    return static_cast<double>(usage.log_bytes) /
+           static_cast<double>(usage.log_bytes - usage.compacted_bytes);
+}
+
 void write_store(MetricsText& text, const StoreUsage& usage) {
     const auto gauge = [&text](std::string_view name, std::string_view help, uint64_t value) {
         text.family(name, "gauge", help);
@@ -67,6 +73,23 @@ void write_store(MetricsText& text, const StoreUsage& usage) {
     gauge("penstock_log_disk_bytes", "Bytes that the store's files occupy.", usage.disk_bytes);
     gauge("penstock_log_disk_available_bytes", "Bytes left on the file system.",
           usage.space.available_bytes);
+    gauge("penstock_store_live_bytes", "Bytes of records in the log that are current.",
+          usage.live_bytes);
+    gauge("penstock_store_segment_bytes", "Bytes of the log's files.", usage.segment_bytes);
+    const auto counter = [&text](std::string_view name, std::string_view help, uint64_t value) {
+        text.family(name, "counter", help);
+        text.sample(name, {}, value);
+    };
+    counter("penstock_store_log_bytes_total", "Bytes logged since the start.", usage.log_bytes);
+    counter("penstock_store_compacted_bytes_total",
+            "Bytes logged again by compaction since the start.", usage.compacted_bytes);
+    counter("penstock_store_freed_bytes_total",
+            "Bytes of segments that compaction removed since the start.", usage.freed_bytes);
+    counter("penstock_store_freed_segments_total",
+            "Segments that compaction removed since the start.", usage.freed_segments);
+    text.family("penstock_store_write_amplification", "gauge",
+                "Bytes logged for each byte that clients had logged, since the start.");
+    text.sample("penstock_store_write_amplification", {}, write_amplification(usage));
     text.family("penstock_store_corruptions_total", "counter",
                 "Bytes, records or copies that failed their check since the start.");
     text.sample("penstock_store_corruptions_total", {}, usage.corruptions);

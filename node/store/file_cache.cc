@@ -15,7 +15,7 @@ std::shared_ptr<OpenFile> FileCache::find(const FileId& key) {
 }
 
 io::Task<Result<std::shared_ptr<OpenFile>>> FileCache::open_segment(uint32_t number) {
-    co_return co_await open({0, number}, segment_path(number));
+    co_return co_await open(segment_file_id(number), segment_path(number));
 }
 
 io::Task<Result<std::shared_ptr<OpenFile>>> FileCache::open_object(FileId id) {

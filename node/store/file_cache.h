@@ -24,12 +24,19 @@ struct OpenFile {
     uint64_t last_use = 0;
 };
 
+// Segments have epoch 0, which no object file has.
+constexpr FileId segment_file_id(uint32_t number) {
+    return {0, number};
+}
+
 class FileCache {
 public:
     FileCache(io::Disk& disk, size_t files_max) : disk_(disk), files_max_(files_max) {}
 
     // Null if it is not open.
-    std::shared_ptr<OpenFile> find_segment(uint32_t number) { return find({0, number}); }
+    std::shared_ptr<OpenFile> find_segment(uint32_t number) {
+        return find(segment_file_id(number));
+    }
     io::Task<Result<std::shared_ptr<OpenFile>>> open_segment(uint32_t number);
     io::Task<Result<std::shared_ptr<OpenFile>>> open_object(FileId id);
     void drop(const FileId& id) { files_.erase(id); }
@@ -43,7 +50,6 @@ private:
         }
     };
 
-    // Segments have epoch 0, which no object file has.
     std::shared_ptr<OpenFile> find(const FileId& key);
     io::Task<Result<std::shared_ptr<OpenFile>>> open(FileId key, std::string path);
     void make_room();

@@ -45,7 +45,7 @@ io::Task<Result<Prepared>> RecordLog::prepare(RecordDraft draft, Durability dura
     ASSERT(reactor_.is_current_thread());
     CO_TRY(const io::Gate::Pass pass, gate_.enter());
     const uint64_t room_max =
-        options_.segment_bytes - block_bytes - mark_bytes - end_of_archive_bytes;
+        options_.segment_bytes - header_bytes() - mark_bytes - end_of_archive_bytes;
     if (record_bytes(draft) > room_max) {
         co_return fail(Errc::too_large, "a record is larger than a segment");
     }
@@ -85,6 +85,8 @@ io::Task<Status> RecordLog::start(LogStart start, std::vector<TailRecord> tail) 
     stamped_durable_ = start.is_open ? start.end : 0;
     is_small_segment_next_ = !start.is_open;
     stats_.segment_bytes = start.all_segments_bytes;
+    sealed_ = std::move(start.sealed);
+    newest_bytes_ = start.segment_bytes;
 
     if (start.is_open) {
         const uint32_t number = segment_of(start.end);
@@ -228,7 +230,7 @@ io::Task<Status> RecordLog::make_room(uint32_t bytes, bool is_privileged) {
             if (flush_done_.is_set()) start_flush();
             co_await flush_done_.wait();
         } else {
-            co_return co_await activate(is_privileged, bytes);
+            co_return co_await activate(durable_, is_privileged, bytes);
         }
     }
 }
@@ -248,7 +250,7 @@ void RecordLog::refuse_waiting(const Error& error, bool also_privileged) {
 }
 
 std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
-    uint32_t bytes = active_->end == 0 ? block_bytes : 0;
+    uint32_t bytes = active_->end == 0 ? header_bytes() : 0;
     const uint64_t room = active_->room_bytes();
     size_t count = 0;
     for (const Waiter* waiter : waiting_) {
@@ -284,7 +286,8 @@ void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waite
     RecordStamp stamp;
     stamp.lsn = active_->lsn(at);
     stamp.durable = durable_;
-    stamp.version = {options_.map_version, stamp.lsn};
+    stamp.version =
+        draft.version.is_absent() ? Version{options_.map_version, stamp.lsn} : draft.version;
     stamp.previous = last_digest_;
 
     Entry entry;
@@ -311,14 +314,18 @@ void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waite
 }
 
 void RecordLog::add_segment_header(Group& group, Lsn previous_end) {
+    const std::vector<std::byte> table = encode_segment_table(sealed_);
     RecordDraft header;
     header.kind = RecordKind::segment;
     header.digest = options_.directory_id;
+    header.payload = table;
+    header.payload_crc = crc32c(table);
+    const uint32_t bytes = header_bytes();
+    ASSERT(group.bytes == 0 && record_bytes(header) == bytes);
     const RecordStamp stamp{active_->lsn(0), previous_end, {}, last_digest_};
-    ASSERT(group.bytes == 0 && record_bytes(header) == block_bytes);
-    build_record(header, stamp, group.buffer.bytes().first(block_bytes));
-    group.bytes = block_bytes;
-    group.end = active_->lsn(block_bytes);
+    build_record(header, stamp, group.buffer.bytes().first(bytes));
+    group.bytes = bytes;
+    group.end = active_->lsn(bytes);
     last_digest_ = {};
 }
 

@@ -12,6 +12,7 @@
 // Belongs to the mountpath's home core; everything is called there.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -26,6 +27,7 @@
 #include "node/store/place.h"
 #include "node/store/record.h"
 #include "node/store/segment.h"
+#include "node/store/segment_table.h"
 #include "node/store/space.h"
 
 namespace penstock::node {
@@ -49,8 +51,9 @@ struct LogStart {
     bool is_open = false;        // the segment of `end` was closed in order and may be written on
     uint64_t segment_bytes = 0;  // of that segment
     uint64_t all_segments_bytes = 0;
-    uint32_t next_segment = 1;  // no file has this number or a higher one, or ever had
-    Digest128 last_digest;      // of the last record
+    std::vector<SealedSegment> sealed;  // those before it, in order
+    uint32_t next_segment = 1;          // no file has this number or a higher one, or ever had
+    Digest128 last_digest;              // of the last record
 };
 
 // A whole record that is not known to be durable, to be logged again.
@@ -71,6 +74,7 @@ struct LogStats {
     uint64_t groups = 0;
     uint64_t syncs = 0;
     uint64_t failures = 0;       // segments given up after an error
+    uint64_t lost_tails = 0;     // times that what was not durable could not be logged again
     uint64_t segment_bytes = 0;  // of the files that are there
 };
 
@@ -107,6 +111,19 @@ public:
     Lsn end() const { return written_end_; }
     const LogStats& stats() const { return stats_; }
 
+    // The segments before the one that is written to, in order. Those from segment_of(durable()) on
+    // are not to be touched yet.
+    const std::vector<SealedSegment>& sealed() const { return sealed_; }
+    // The segment's file is gone, for good: the next header's table goes without it.
+    void forget_segment(uint32_t number);
+    // The segment's file was cut to so many bytes.
+    void resize_segment(uint32_t number, uint64_t file_bytes);
+
+    // What a new segment takes on a disk that is nearly full.
+    uint64_t smallest_segment_bytes() const {
+        return std::min(options_.segment_bytes, segment_bytes_min);
+    }
+
     // Has a segment to write into and a spare one, in the background.
     void make_ready();
     // Refuses new records, waits for the rest, and logs the closing mark.
@@ -129,6 +146,7 @@ private:
     void refuse_waiting(const Error& error, bool also_privileged);
     std::unique_ptr<Group> build_group();
     void add_record(Group& group, const RecordDraft& draft, Waiter* waiter);
+    uint32_t header_bytes() const;
     void add_segment_header(Group& group, Lsn previous_end);
     static void hold_back_first_block(Group& group, uint32_t offset, uint32_t phase);
 
@@ -153,7 +171,8 @@ private:
                      std::vector<std::unique_ptr<Group>>& moved);
 
     // Segments.
-    io::Task<Status> activate(bool is_privileged, uint64_t bytes);
+    void seal(Lsn end);
+    io::Task<Status> activate(Lsn previous_end, bool is_privileged, uint64_t bytes);
     io::Task<Status> await_spare(bool is_privileged, uint64_t bytes);
     void start_spare();
     io::Task<void> create_spare(io::Gate::Pass pass, bool is_privileged, uint64_t bytes_min);
@@ -199,6 +218,8 @@ private:
     bool is_idle_armed_ = false;
     uint64_t last_write_ns_ = 0;
 
+    std::vector<SealedSegment> sealed_;
+    uint64_t newest_bytes_ = 0;  // of the file that was written to last
     uint32_t next_segment_ = 1;
     uint32_t spare_ = 0;  // 0: none
     uint64_t spare_bytes_ = 0;

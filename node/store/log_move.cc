@@ -38,7 +38,10 @@ io::Task<void> RecordLog::move_tail() {
     for (int attempt = 0; attempt < move_attempts_max && !moved; ++attempt) {
         moved = co_await move_groups(groups, previous_end);
     }
-    if (!moved) active_.reset();
+    if (!moved) {
+        active_.reset();
+        stats_.lost_tails += 1;
+    }
     for (const auto& group : groups) {
         for (Entry& entry : group->entries) tell(entry, moved);
     }
@@ -72,21 +75,21 @@ std::vector<std::unique_ptr<RecordLog::Group>> RecordLog::take_tail(Lsn& previou
 
 io::Task<Status> RecordLog::move_groups(std::vector<std::unique_ptr<Group>>& groups,
                                         Lsn previous_end) {
-    uint64_t bytes = block_bytes;
+    uint64_t bytes = 0;
     for (const auto& group : groups) {
         for (const Entry& entry : group->entries) bytes += entry.bytes;
     }
     active_.reset();
-    CO_TRY_STATUS(co_await activate(true, bytes));
+    CO_TRY_STATUS(co_await activate(previous_end, true, bytes));
     last_digest_ = digest_before(groups);
 
     // The header is the last to become durable: until then the old segment stands.
     std::vector<std::unique_ptr<Group>> moved;
     moved.push_back(std::make_unique<Group>());
-    moved.back()->buffer = buffers_.take(block_bytes);
+    moved.back()->buffer = buffers_.take(header_bytes());
     add_segment_header(*moved.back(), previous_end);
     hold_back_first_block(*moved.back(), 0, 2);
-    active_->end = block_bytes;
+    active_->end = moved.back()->bytes;
     for (const auto& group : groups) moved.push_back(copy_group(*group, previous_end));
 
     std::vector<Group*> pointers;
@@ -183,13 +186,52 @@ void RecordLog::adopt_moved(std::vector<std::unique_ptr<Group>>& groups,
 // -------------------------------------------------------------------------------------------------
 // Segments
 
-io::Task<Status> RecordLog::activate(bool is_privileged, uint64_t bytes) {
-    const uint64_t wanted = bytes + block_bytes + mark_bytes + end_of_archive_bytes;
+// The segment that ends there is written to no more, once another one has its header: a second
+// attempt to have one changes nothing.
+void RecordLog::seal(Lsn end) {
+    if (end == 0) return;
+    if (!sealed_.empty() && sealed_.back().number == segment_of(end)) {
+        sealed_.back().end_blocks = block_of(end);
+        return;
+    }
+    ASSERT(sealed_.empty() || sealed_.back().number < segment_of(end));
+    sealed_.push_back({segment_of(end), block_of(end), newest_bytes_});
+}
+
+void RecordLog::forget_segment(uint32_t number) {
+    const auto found = std::ranges::find(sealed_, number, &SealedSegment::number);
+    ASSERT(found != sealed_.end());
+    stats_.segment_bytes -= std::min(found->file_bytes, stats_.segment_bytes);
+    sealed_.erase(found);
+}
+
+void RecordLog::resize_segment(uint32_t number, uint64_t file_bytes) {
+    const auto found = std::ranges::find(sealed_, number, &SealedSegment::number);
+    uint64_t& known = found == sealed_.end() ? newest_bytes_ : found->file_bytes;
+    stats_.segment_bytes -= std::min(known, stats_.segment_bytes);
+    stats_.segment_bytes += file_bytes;
+    known = file_bytes;
+}
+
+// Of the next segment.
+uint32_t RecordLog::header_bytes() const {
+    return block_bytes + static_cast<uint32_t>(
+                             round_up(segment_table_bytes(sealed_.size()), uint64_t{block_bytes}));
+}
+
+// `previous_end`: where what counts in the segment before ends; all of it is durable.
+io::Task<Status> RecordLog::activate(Lsn previous_end, bool is_privileged, uint64_t bytes) {
+    if (sealed_.size() == table_segments_max) {
+        co_return fail(Errc::full, "the log has as many segments as it can have");
+    }
+    seal(previous_end);
+    const uint64_t wanted = bytes + header_bytes() + mark_bytes + end_of_archive_bytes;
     CO_TRY_STATUS(co_await await_spare(is_privileged, wanted));
     const uint32_t number = std::exchange(spare_, 0);
     CO_TRY(std::unique_ptr<io::File> file,
            co_await disk_.open(segment_path(number), io::OpenMode::write));
     active_ = std::make_unique<Active>(number, spare_bytes_, uint64_t{0}, std::move(file));
+    newest_bytes_ = spare_bytes_;
     last_durable_.reset();
     if (is_started_) start_spare();
     co_return Status();
@@ -219,8 +261,7 @@ void RecordLog::start_spare() {
 
 io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint64_t bytes_min) {
     // The first segment of a run is small, so that the first writer does not wait for 256 MiB.
-    const uint64_t smallest = round_up(
-        std::max(std::min(options_.segment_bytes, segment_bytes_min), bytes_min), page_bytes);
+    const uint64_t smallest = round_up(std::max(smallest_segment_bytes(), bytes_min), page_bytes);
     uint64_t bytes = is_small_segment_next_ ? smallest : std::max(options_.segment_bytes, smallest);
     Status status = co_await space_.admit(bytes);
     if (!status && bytes > smallest) {

@@ -45,13 +45,6 @@ Result<std::optional<uint64_t>> find_record(SegmentBytes& segment, uint64_t from
     return std::nullopt;
 }
 
-bool has_zero_block(Bytes bytes) {
-    for (; bytes.size() >= block_bytes; bytes = bytes.subspan(block_bytes)) {
-        if (is_all_zero(bytes.first(block_bytes))) return true;
-    }
-    return false;
-}
-
 bool is_whole(const RecordHead& head, Bytes record) {
     return record.size() == head.record_bytes() && parse_record_header(record).has_value() &&
            checked_payload(head, record).has_value();
@@ -240,6 +233,13 @@ Status walk_segment(SegmentBytes& segment, Lsn from, Lsn to,
 Result<SegmentEnd> find_segment_end(SegmentBytes& segment, Lsn from, Lsn durable) {
     ASSERT(segment_of(from) == segment.number());
     return EndFinder(segment, from, durable).run();
+}
+
+bool has_zero_block(Bytes bytes) {
+    for (; bytes.size() >= block_bytes; bytes = bytes.subspan(block_bytes)) {
+        if (is_all_zero(bytes.first(block_bytes))) return true;
+    }
+    return false;
 }
 
 Place place_of(const RecordHead& head) {

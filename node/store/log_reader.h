@@ -69,6 +69,8 @@ struct SegmentEnd {
 // known to have been on the device.
 Result<SegmentEnd> find_segment_end(SegmentBytes& segment, Lsn from, Lsn durable);
 
+// Whether a block of these was never written: how what a power cut tore is told from rot.
+bool has_zero_block(Bytes bytes);
 // The place that a whole record header describes.
 Place place_of(const RecordHead& head);
 // The head of a block in which one bit is wrong. A header's CRC32C and TAR's sum agree on at most

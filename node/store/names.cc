@@ -66,10 +66,13 @@ std::optional<Place> Names::apply(const NameChange& change) {
     const std::optional<Place> old = locator_.find(change.digest);
     bool has_entry = old.has_value();
     if (const auto found = quarantined_.find(change.digest); found != quarantined_.end()) {
-        has_entry = found->second;
+        has_entry = found->second.has_entry;
+        live_.remove_place(*old);
+        live_.remove_from_bucket(change.bucket, found->second.bucket_bytes);
         leave_quarantine(change.digest, change.lsn);
     } else if (old) {
         count_content(*old, 0, false);
+        live_.remove(*old, change.bucket);
     }
     if (change.is_removal) {
         locator_.remove(change.digest);
@@ -78,6 +81,7 @@ std::optional<Place> Names::apply(const NameChange& change) {
     }
     locator_.publish(change.digest, change.place);
     count_content(change.place, change.size_bytes, true);
+    live_.add(change.place, change.bucket);
     push(catalogue_change(change), has_entry ? 0 : 1, change.lsn);
     return old;
 }
@@ -87,8 +91,10 @@ void Names::quarantine(const Digest128& digest, const Place& place) {
     const bool is_new = !quarantined_.contains(digest);
     if (is_new) {
         if (old) count_content(*old, 0, false);
-        quarantined_[digest] = old.has_value();
+        quarantined_[digest] = {old.has_value(), old ? old->record_bytes() : 0};
     }
+    if (old) live_.remove_place(*old);
+    live_.add_place(place);
     locator_.publish(digest, place);
     push({quarantine_bucket, name_of_digest(digest), false, place, {}, 0, false}, is_new ? 1 : 0,
          begin_of(place));
@@ -102,6 +108,8 @@ void Names::leave_quarantine(const Digest128& digest, Lsn lsn) {
 void Names::moved(const NameChange& change, const Place& from) {
     if (change.is_removal || locator_.find(change.digest) != from) return;
     locator_.publish(change.digest, change.place);
+    live_.remove(from, change.bucket);
+    live_.add(change.place, change.bucket);
     push(catalogue_change(change), 0, change.lsn);
 }
 
@@ -139,12 +147,21 @@ Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole)
             is_whole = is_whole && digest.has_value();
             return;
         }
-        if (is_live && !is_live(entry.bucket)) return;
+        if (is_live && !is_live(entry.bucket)) {
+            // In order of buckets: each comes once.
+            const bool is_new = dead_buckets_.empty() || dead_buckets_.back() != entry.bucket;
+            if (is_new) dead_buckets_.push_back(entry.bucket);
+            return;
+        }
         locator_.publish(digest(entry.bucket, entry.name), entry.place);
         count_content(entry.place, entry.size_bytes, true);
+        live_.add(entry.place, entry.bucket);
     }));
     for (const auto& [digest, place] : quarantined) {
-        quarantined_[digest] = locator_.find(digest).has_value();
+        const std::optional<Place> known = locator_.find(digest);
+        quarantined_[digest] = {known.has_value(), known ? known->record_bytes() : 0};
+        if (known) live_.remove_place(*known);
+        live_.add_place(place);
         locator_.publish(digest, place);
     }
     is_whole = is_whole && count == catalogue_->count();
@@ -280,28 +297,53 @@ io::Task<Result<std::shared_ptr<Catalogue>>> Names::settle() {
     co_return catalogue_;
 }
 
-io::Task<Result<std::vector<Place>>> Names::drop_bucket(BucketId bucket) {
+io::Task<Status> Names::checkpoint() {
+    CO_TRY_STATUS(co_await records_->sync());
+    co_await writing_.acquire();
+    const Status written = co_await write_batch(true);
+    writing_.release();
+    co_return written;
+}
+
+io::Task<Status> Names::drop_bucket(BucketId bucket, std::function<void(const Place&)> on_files) {
     CO_TRY(const std::shared_ptr<Catalogue> catalogue, co_await settle());
     co_await writing_.acquire();
-    std::vector<std::pair<Digest128, Place>> dropped;
+    std::vector<Digest128> dropped;
     const Status status = co_await disk_.pool().run(reactor_, [&] {
         return catalogue->drop_bucket(bucket, [&](const Catalogue::Entry& entry) {
-            dropped.emplace_back(digest(entry.bucket, entry.name), entry.place);
+            dropped.push_back(digest(entry.bucket, entry.name));
         });
     });
     entry_count_ = catalogue->count();
+    // What came in meanwhile (records that compaction moved, late writes) goes the same way.
+    std::erase_if(pending_, [&](const Pending& pending) {
+        if (pending.change.bucket != bucket) return false;
+        dropped.push_back(digest(bucket, pending.change.name));
+        return true;
+    });
     writing_.release();
-    std::vector<Place> in_files;
     constexpr size_t turn_max = 1000;  // then others come to their turn
     for (size_t index = 0; index < dropped.size(); ++index) {
-        const auto& [digest, place] = dropped[index];
-        if (locator_.find(digest) == place) locator_.remove(digest);
-        count_content(place, 0, false);
-        if (place.is_in_files()) in_files.push_back(place);
+        forget_dropped(dropped[index], bucket, on_files);
         if (index % turn_max == turn_max - 1) co_await reactor_.yield();
     }
-    CO_TRY_STATUS(status);
-    co_return in_files;
+    co_return status;
+}
+
+void Names::forget_dropped(const Digest128& digest, BucketId bucket,
+                           const std::function<void(const Place&)>& on_files) {
+    const std::optional<Place> place = locator_.find(digest);
+    if (!place) return;
+    locator_.remove(digest);
+    if (const auto found = quarantined_.find(digest); found != quarantined_.end()) {
+        live_.remove_place(*place);
+        live_.remove_from_bucket(bucket, found->second.bucket_bytes);
+        leave_quarantine(digest, 0);
+        return;
+    }
+    count_content(*place, 0, false);
+    live_.remove(*place, bucket);
+    if (place->is_in_files()) on_files(*place);
 }
 
 io::Task<void> Names::stop() {

@@ -15,13 +15,14 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "io/base/log.h"
 #include "io/disk.h"
 #include "io/wait.h"
 #include "node/store/catalogue.h"
+#include "node/store/live_bytes.h"
 #include "node/store/locator.h"
 #include "node/store/log.h"
 #include "node/store/record.h"
@@ -64,7 +65,8 @@ public:
     // What the record says is visible from now on. Gives the place that it replaces.
     std::optional<Place> apply(const NameChange& change);
     void quarantine(const Digest128& digest, const Place& place);
-    // The record at `from` lies at the change's place now.
+    // The record at `from` lies at the change's place now, too: this is the one to read, unless the
+    // name changed meanwhile.
     void moved(const NameChange& change, const Place& from);
 
     // While recovery fills it, on the pool, with nobody else there: the catalogue's entries, and
@@ -76,10 +78,16 @@ public:
     void start(RecordLog& log);
     // Everything applied before the call is in this catalogue.
     io::Task<Result<std::shared_ptr<Catalogue>>> settle();
-    // Removes all of a bucket's names; gives the places of those that have files of their own.
-    io::Task<Result<std::vector<Place>>> drop_bucket(BucketId bucket);
+    // Everything that is durable in the log is in the catalogue, on the device: what only the log
+    // said of names that are gone may go.
+    io::Task<Status> checkpoint();
+    // Removes all of a bucket's names; tells the places of those that have files of their own.
+    io::Task<Status> drop_bucket(BucketId bucket, std::function<void(const Place&)> on_files);
     io::Task<void> stop();
 
+    const LiveBytes& live() const { return live_; }
+    // Buckets whose names the catalogue has although they are gone: found by load(), taken once.
+    std::vector<BucketId> take_dead_buckets() { return std::exchange(dead_buckets_, {}); }
     uint64_t content_bytes() const { return content_bytes_; }
     // Of those in files of their own.
     uint64_t file_content_bytes() const { return file_content_bytes_; }
@@ -106,8 +114,16 @@ private:
     Digest128 digest(BucketId bucket, std::string_view object) const {
         return digest_of(bucket, object, directory_key_);
     }
+    // A name whose record is damaged.
+    struct Quarantined {
+        bool has_entry = false;     // the catalogue has the name's own entry, too
+        uint64_t bucket_bytes = 0;  // that its bucket still counts for it
+    };
+
     void push(CatalogueChange change, int delta, Lsn lsn);
     void leave_quarantine(const Digest128& digest, Lsn lsn);
+    void forget_dropped(const Digest128& digest, BucketId bucket,
+                        const std::function<void(const Place&)>& on_files);
     void count_content(const Place& place, uint64_t size_bytes, bool is_added);
     io::Task<void> run(io::Gate::Pass pass);
     io::Task<Status> write_batch(bool sync);
@@ -130,8 +146,9 @@ private:
     RecordLog* records_ = nullptr;  // from start() on
 
     std::vector<Pending> pending_;
-    // Digest -> whether the catalogue has the name's own entry, too.
-    std::unordered_map<Digest128, bool, DigestHash> quarantined_;
+    std::unordered_map<Digest128, Quarantined, DigestHash> quarantined_;
+    LiveBytes live_;
+    std::vector<BucketId> dead_buckets_;
     uint64_t entry_count_ = 0;  // that the catalogue has, with `written_position_`
     Lsn written_position_ = 0;
     uint64_t content_bytes_ = 0;

@@ -48,6 +48,10 @@ std::unexpected<Error> Reader::corrupt(const char* what, const Place& place) {
                                    std::to_string(place.offset_bytes()));
 }
 
+std::unexpected<Error> Reader::missing(const Place& place) {
+    return corrupt("a file of the object is missing", place);
+}
+
 std::unexpected<Error> Reader::corrupt(const char* what, const FileId& id) {
     corruption_count_ += 1;
     const std::string path = object_file_path(id);
@@ -58,11 +62,7 @@ std::unexpected<Error> Reader::corrupt(const char* what, const FileId& id) {
 io::Task<Result<ReadRecord>> Reader::read_record(Place place) {
     std::shared_ptr<OpenFile> segment = files_.find_segment(place.segment);
     if (segment == nullptr) {
-        Result<std::shared_ptr<OpenFile>> opened = co_await files_.open_segment(place.segment);
-        if (!opened && opened.error().code == Errc::not_found) {
-            co_return corrupt("a segment is missing", place);
-        }
-        CO_TRY(segment, std::move(opened));
+        CO_TRY(segment, co_await files_.open_segment(place.segment));
     }
     const uint64_t record_bytes = place.record_bytes();
     if (record_bytes == 0 || record_bytes > record_bytes_max) {

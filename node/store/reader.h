@@ -49,7 +49,8 @@ public:
     // The version at this place, if it has an attachment; and that.
     io::Task<Result<std::optional<Version>>> version_with_attachment(ObjectName name, Place place);
     io::Task<Result<std::vector<std::byte>>> attachment(ObjectName name, Place place);
-    // The whole record, its payload checked, whoever's it is.
+    // The whole record, its payload checked, whoever's it is. `not_found` if its segment is gone:
+    // it was moved by compaction, or else, if the place is current, a file is missing.
     io::Task<Result<ReadRecord>> read_record(Place place);
     // As read_record(), if it is `name`'s.
     io::Task<Result<ReadRecord>> read_record_of(ObjectName name, Place place);
@@ -67,8 +68,8 @@ public:
     // Held by reads that nobody waits for, so that a stop does.
     io::Gate& gate() { return gate_; }
     uint64_t corruption_count() const { return corruption_count_; }
-    // Found by somebody else, on this core.
-    void count_corruption() { corruption_count_ += 1; }
+    // What to say when a file of the object whose current record lies at `place` is not there.
+    std::unexpected<Error> missing(const Place& place);
 
 private:
     std::unexpected<Error> corrupt(const char* what, const Place& place);

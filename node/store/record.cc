@@ -71,13 +71,15 @@ std::string_view prefix_of(RecordKind kind) {
             return ".penstock/delete/"sv;
         case RecordKind::mark:
             return ".penstock/mark"sv;
+        case RecordKind::freed:
+            return ".penstock/freed"sv;
     }
     return ""sv;
 }
 
-bool has_object_name(RecordKind kind) {
-    return kind == RecordKind::object || kind == RecordKind::extents ||
-           kind == RecordKind::tombstone;
+// Objects have their content there, the others what they say in a form of their own.
+bool may_have_payload(RecordKind kind) {
+    return kind != RecordKind::tombstone && kind != RecordKind::mark;
 }
 
 std::string entry_name(const RecordDraft& draft) {
@@ -212,7 +214,7 @@ bool is_consistent(const RecordHead& head) {
     if (has_object_name(head.kind) != (head.object_bytes > 0)) return false;
     const bool is_object = head.kind == RecordKind::object;
     if (is_object && head.payload_bytes != head.content_bytes) return false;
-    if (!is_object && head.kind != RecordKind::extents && head.payload_bytes != 0) return false;
+    if (!may_have_payload(head.kind) && head.payload_bytes != 0) return false;
     return true;
 }
 
@@ -320,7 +322,7 @@ BlockState parse_first_block(Bytes bytes, RecordHead& head) {
         return BlockState::damaged;
     }
     const auto kind = static_cast<uint8_t>(block[kind_at]);
-    if (kind < uint8_t(RecordKind::segment) || kind > uint8_t(RecordKind::mark)) {
+    if (kind < uint8_t(RecordKind::segment) || kind > uint8_t(RecordKind::freed)) {
         return BlockState::damaged;
     }
     const auto checksum_type = static_cast<uint8_t>(block[checksum_type_at]);

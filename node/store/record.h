@@ -49,12 +49,19 @@ constexpr uint32_t payload_bytes_max = 1 << 20;
 constexpr uint32_t record_bytes_max = payload_bytes_max + variable_bytes_max + 16 * 1024;
 
 enum class RecordKind : uint8_t {
-    segment = 1,    // the first record of a segment: ".penstock/segment"
+    segment = 1,    // the first record of a segment: ".penstock/segment" (segment_table.h)
     object = 2,     // its payload is the object: "BUCKET/OBJECT"
     extents = 3,    // an object in files; its payload says which: ".penstock/object/BUCKET/OBJECT"
     tombstone = 4,  // ".penstock/delete/BUCKET/OBJECT", empty
     mark = 5,       // carries a durable mark and nothing else: ".penstock/mark"
+    freed = 6,      // segments whose files are removed next: ".penstock/freed"
 };
+
+// Says something about a name: what recovery replays.
+constexpr bool has_object_name(RecordKind kind) {
+    return kind == RecordKind::object || kind == RecordKind::extents ||
+           kind == RecordKind::tombstone;
+}
 
 // Flags of a record.
 constexpr uint8_t record_has_attachment = 1;
@@ -80,6 +87,8 @@ struct RecordDraft {
     uint64_t expires_ns = 0;
     uint64_t display_version = 0;
     ContentChecksum checksum;
+    // Of a record that is logged again; absent: the log gives it a new one.
+    Version version;
     Bytes variable;  // of an object, for the PAX comment (node/store/attributes.h)
     Bytes payload;   // of an object its content, of extents their description
     uint32_t payload_crc = 0;

@@ -14,7 +14,7 @@ constexpr uint64_t page_bytes = 4_KiB;
 
 Result<Recovered> Recovery::run() {
     TRY_STATUS(read_headers());
-    std::vector<Link> links = chain();
+    TRY(std::vector<Link> links, chain());
     result_.start.next_segment = std::max(highest_number_, segment_of(options_.position)) + 1;
     if (!links.empty()) TRY_STATUS(replay(links));
     if (links.empty() && options_.position > 0) {
@@ -64,14 +64,32 @@ Status Recovery::read_header(uint32_t number) {
     return Status();
 }
 
+// Without a table a segment is the first one of its log, or an old one: its durable mark tells.
+// False: it was torn at its birth, and nothing in it was ever acknowledged.
+Result<bool> Recovery::read_table(uint32_t number) {
+    SegmentFile& segment = files_.at(number);
+    if (segment.state != HeaderState::valid) return true;
+    const RecordHead& header = segment.header;
+    if (header.payload_bytes == 0) {
+        if (header.durable == 0) segment.table.emplace();
+        return true;
+    }
+    SegmentBytes bytes(*segment.file, number, segment.size_bytes);
+    TRY(const Bytes record, bytes.view(0, header.record_bytes()));
+    const std::optional<Bytes> payload = checked_payload(header, record);
+    if (payload) segment.table = parse_segment_table(*payload);
+    if (payload || !has_zero_block(record)) return true;
+    return has_proven_records(number, header.record_blocks());
+}
+
 // A header of zeros: a spare, or what a crash left before the header was written, or a segment
 // whose header rotted. The last one has records with durable marks inside itself.
-Result<bool> Recovery::has_proven_records(uint32_t number) {
+Result<bool> Recovery::has_proven_records(uint32_t number, uint32_t first_block) {
     SegmentFile& segment = files_.at(number);
     SegmentBytes bytes(*segment.file, number, segment.size_bytes);
-    TRY(const Bytes second, bytes.view(block_bytes, block_bytes));
-    if (is_all_zero(second)) return false;
-    const Lsn first = lsn_at(number, 1);
+    TRY(const Bytes block, bytes.view(uint64_t{first_block} * block_bytes, block_bytes));
+    if (is_all_zero(block)) return false;
+    const Lsn first = lsn_at(number, first_block);
     TRY(const SegmentEnd end, find_segment_end(bytes, first, 0));
     return end.durable > first;
 }
@@ -84,43 +102,102 @@ std::optional<uint32_t> Recovery::segment_below(uint32_t number) const {
     return std::nullopt;
 }
 
-// From the newest segment back, by what each header says of the one before; oldest first.
-std::vector<Recovery::Link> Recovery::chain() {
-    std::vector<Link> links;
-    std::optional<uint32_t> number;
-    for (auto at = files_.rbegin(); at != files_.rend() && !number; ++at) {
-        bool belongs = at->second.state != HeaderState::zero;
-        if (!belongs) {
-            const Result<bool> proven = has_proven_records(at->first);
-            belongs = (proven && *proven) || at->first == segment_of(options_.position);
-            if (belongs) at->second.state = HeaderState::damaged;
+Result<std::optional<uint32_t>> Recovery::newest_segment() {
+    for (auto at = files_.rbegin(); at != files_.rend(); ++at) {
+        if (at->second.state != HeaderState::zero) {
+            TRY(const bool is_born, read_table(at->first));
+            if (is_born) return at->first;
+            at->second.state = HeaderState::zero;
+            continue;
         }
-        if (belongs) number = at->first;
+        const Result<bool> proven = has_proven_records(at->first, 1);
+        const bool belongs = (proven && *proven) || at->first == segment_of(options_.position);
+        if (!belongs) continue;
+        at->second.state = HeaderState::damaged;
+        return at->first;
     }
+    return std::nullopt;
+}
+
+// From the newest segment back to one whose table can be read, which names the rest; oldest first.
+Result<std::vector<Recovery::Link>> Recovery::chain() {
+    std::vector<Link> links;
+    TRY(std::optional<uint32_t> number, newest_segment());
     Link link;
     while (number) {
         link.number = *number;
         links.push_back(link);
         const SegmentFile& segment = files_.at(*number);
+        if (!segment.table) TRY_STATUS(read_table(*number));
+        if (segment.table) {
+            uint32_t next = *number;
+            for (auto at = segment.table->rbegin(); at != segment.table->rend(); ++at) {
+                if (files_.contains(at->number)) {
+                    links.push_back(link_of(*at, next));
+                } else {
+                    absent_.insert(at->number);
+                }
+                next = at->number;
+            }
+            break;
+        }
+        is_chain_whole_ = false;
         link = Link();
         number = segment_below(*number);
         if (segment.state != HeaderState::valid) continue;
         const Lsn previous_end = segment.header.durable;
         if (previous_end == 0) break;
-        if (files_.contains(segment_of(previous_end))) {
-            number = segment_of(previous_end);
-            link.end = previous_end;
-            if (segment.header.previous != Digest128{}) {
-                link.previous_of_next = segment.header.previous;
-            }
+        const SealedSegment previous{segment_of(previous_end), block_of(previous_end), 0};
+        if (files_.contains(previous.number)) {
+            number = previous.number;
+            link = link_of(previous, links.back().number);
         } else {
-            log_.error("a segment of the log is missing",
-                       {{"segment", uint64_t{segment_of(previous_end)}}});
-            result_.damage_count += 1;
+            missing(previous.number);
         }
     }
     std::ranges::reverse(links);
     return links;
+}
+
+// `next`: the segment that followed it, whose header may tell the name of its last record.
+Recovery::Link Recovery::link_of(const SealedSegment& sealed, uint32_t next) const {
+    Link link;
+    link.number = sealed.number;
+    link.end = lsn_at(sealed.number, sealed.end_blocks);
+    const auto found = files_.find(next);
+    if (found == files_.end() || found->second.state != HeaderState::valid) return link;
+    const RecordHead& header = found->second.header;
+    if (header.durable == link.end && header.previous != Digest128{}) {
+        link.previous_of_next = header.previous;
+    }
+    return link;
+}
+
+void Recovery::missing(uint32_t number) {
+    log_.error("a segment of the log is missing", {{"segment", uint64_t{number}}});
+    result_.damage_count += 1;
+}
+
+// A file that is gone was freed, or is lost: then a name points into it, or, where no catalogue
+// knows the names, no record says that it was to be removed.
+void Recovery::report_missing() {
+    const bool saw_all = options_.position == 0;
+    for (const uint32_t number : absent_) {
+        const bool is_named = names_.live().segment_bytes(number) > 0;
+        if (is_named || (saw_all && !freed_.contains(number))) missing(number);
+    }
+}
+
+// What the log is told of its segments: all but the newest, which it seals itself.
+void Recovery::take_sealed(const std::vector<Link>& links) {
+    LogStart& start = result_.start;
+    for (const Link& link : links) {
+        if (link.number == segment_of(start.end)) continue;
+        const SegmentFile& segment = files_.at(link.number);
+        const auto blocks = static_cast<uint32_t>(segment.size_bytes / block_bytes);
+        start.sealed.push_back(
+            {link.number, link.end ? block_of(*link.end) : blocks, segment.size_bytes});
+    }
 }
 
 Status Recovery::replay(std::vector<Link> links) {
@@ -140,6 +217,7 @@ Status Recovery::replay(std::vector<Link> links) {
             end.durable = *link.end;
         } else {
             TRY_STATUS(find_end(link, end));
+            link.end = end.end;
         }
         if (!is_newest) {
             TRY_STATUS(replay_segment(link, end.end, false, end.end));
@@ -167,6 +245,8 @@ Status Recovery::replay(std::vector<Link> links) {
     }
     for (const auto& [number, segment] : files_)
         result_.start.all_segments_bytes += segment.size_bytes;
+    take_sealed(links);
+    report_missing();
     return Status();
 }
 
@@ -202,6 +282,7 @@ Status Recovery::replay_segment(const Link& link, Lsn end, bool is_newest, Lsn d
         for (const TailRecord& record : tail) {
             const auto header = parse_record_header(record.bytes);
             ASSERT(header.has_value());
+            if (!has_object_name(header->head.kind)) continue;
             names_.apply(change_from(*header, record.place));
         }
         result_.tail.clear();
@@ -214,17 +295,28 @@ Status Recovery::visit(SegmentBytes& bytes, const RecordHeader& header, const Pl
     const RecordHead& head = header.head;
     result_.start.last_digest = head.kind == RecordKind::segment ? Digest128{} : head.digest;
     if (head.kind == RecordKind::segment) return Status();
+    if (head.kind == RecordKind::mark || head.lsn < options_.position) return Status();
     const bool is_tail = is_newest && head.lsn >= durable;
-    const bool is_name = head.kind != RecordKind::mark;
-    const bool is_live = !options_.is_live_bucket || options_.is_live_bucket(head.bucket);
-    if (!is_name || !is_live || head.lsn < options_.position) return Status();
-    if (is_tail) {
+    const bool is_freed = head.kind == RecordKind::freed;
+    const bool is_live =
+        is_freed || !options_.is_live_bucket || options_.is_live_bucket(head.bucket);
+    if (!is_live) return Status();
+    if (is_freed || is_tail) {
+        // This may read on and move the header's views: it is not looked at again.
         TRY(const Bytes record, bytes.view(place.offset_bytes(), head.record_bytes()));
+        if (is_freed) visit_freed(record, head);
+        if (!is_tail) return Status();
         result_.tail.push_back({{record.begin(), record.end()}, head, place});
         return Status();
     }
     names_.apply(change_from(header, place));
     return names_.write_recovered(begin_of(place) + head.record_blocks(), false);
+}
+
+void Recovery::visit_freed(Bytes record, const RecordHead& head) {
+    const std::optional<Bytes> payload = checked_payload(head, record);
+    const auto numbers = payload ? parse_segment_numbers(*payload) : std::nullopt;
+    if (numbers) freed_.insert(numbers->begin(), numbers->end());
 }
 
 void Recovery::damage(const Damage& found) {
@@ -254,16 +346,17 @@ void Recovery::trim(uint32_t number, Lsn end) {
     }
 }
 
+// Spares, moves that failed, and files that were freed but not removed yet. What a header that
+// cannot be trusted may have named stays, and what a name points into.
 void Recovery::remove_leftovers(const std::vector<Link>& links) {
     for (auto& [number, segment] : files_) {
-        const bool belongs =
-            std::ranges::any_of(links, [&](const Link& link) { return link.number == number; });
+        const bool belongs = std::ranges::find(links, number, &Link::number) != links.end();
         // A damaged header outside the chain may be all that is left of somebody's bytes.
         if (belongs || segment.state == HeaderState::damaged) continue;
         const bool is_ahead = links.empty() || number > links.back().number;
-        if (segment.state == HeaderState::valid && !is_ahead && number < links.front().number) {
-            continue;
-        }
+        const bool is_old = segment.state == HeaderState::valid && !is_ahead;
+        if (is_old && !is_chain_whole_ && number < links.front().number) continue;
+        if (names_.live().segment_bytes(number) > 0) continue;
         segment.file.reset();
         result_.start.all_segments_bytes -=
             std::min(segment.size_bytes, result_.start.all_segments_bytes);

@@ -2,14 +2,17 @@
 // segments, where the log ends, which records may not be durable, and replays into Names what the
 // catalogue does not know yet. A job on the pool, before anybody else is there.
 //
-// Each segment's header says where the one before ends (its durable mark), so records behind that
-// point, left by a torn write or a failed fsync, are never seen again.
+// Each segment's header says where those before it end (segment_table.h), so records behind that
+// point, left by a torn write or a failed fsync, are never seen again, whichever segments were
+// freed since. A header whose table cannot be read still says where the one before ends (its
+// durable mark), and that one has a table.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "io/base/log.h"
@@ -17,6 +20,7 @@
 #include "node/store/log.h"
 #include "node/store/log_reader.h"
 #include "node/store/names.h"
+#include "node/store/segment_table.h"
 
 namespace penstock::node {
 
@@ -50,6 +54,7 @@ private:
         uint64_t size_bytes = 0;
         HeaderState state = HeaderState::zero;
         RecordHead header;
+        std::optional<std::vector<SealedSegment>> table;  // of those before it
     };
     // A segment of the chain and how far it counts.
     struct Link {
@@ -60,13 +65,20 @@ private:
 
     Status read_headers();
     Status read_header(uint32_t number);
-    Result<bool> has_proven_records(uint32_t number);
-    std::vector<Link> chain();
+    Result<bool> read_table(uint32_t number);
+    Result<bool> has_proven_records(uint32_t number, uint32_t first_block);
+    Result<std::optional<uint32_t>> newest_segment();
+    Result<std::vector<Link>> chain();
+    Link link_of(const SealedSegment& sealed, uint32_t next) const;
     std::optional<uint32_t> segment_below(uint32_t number) const;
     Status replay(std::vector<Link> links);
+    void take_sealed(const std::vector<Link>& links);
+    void report_missing();
+    void missing(uint32_t number);
     Status replay_segment(const Link& link, Lsn end, bool is_newest, Lsn durable);
     Status visit(SegmentBytes& bytes, const RecordHeader& header, const Place& place,
                  bool is_newest, Lsn durable);
+    void visit_freed(Bytes record, const RecordHead& head);
     void damage(const Damage& found);
     Status find_end(const Link& newest, SegmentEnd& end);
     void trim(uint32_t number, Lsn end);
@@ -78,6 +90,9 @@ private:
     const Log& log_;
     std::map<uint32_t, SegmentFile> files_;
     std::map<uint32_t, bool> has_damage_;
+    std::set<uint32_t> absent_;  // that the tables name and whose files are not there
+    std::set<uint32_t> freed_;   // that records say were to be removed
+    bool is_chain_whole_ = true;
     Recovered result_;
     uint32_t highest_number_ = 0;
 };

@@ -3,6 +3,14 @@
 namespace penstock::node {
 
 io::Task<Status> Space::admit(uint64_t bytes) {
+    return admit_beside(reserve_bytes_, bytes);
+}
+
+io::Task<Status> Space::admit_reclaiming(uint64_t bytes) {
+    return admit_beside(reserve_bytes_ / 2, bytes);
+}
+
+io::Task<Status> Space::admit_beside(uint64_t kept_bytes, uint64_t bytes) {
     const uint64_t now_ns = disk_.reactor().now_ns();
     const bool is_old = asked_ns_ == 0 || now_ns - asked_ns_ > trusted_ns_max ||
                         admitted_bytes_ + bytes > trusted_bytes_max;
@@ -13,7 +21,7 @@ io::Task<Status> Space::admit(uint64_t bytes) {
         asked_ns_ = now_ns == 0 ? 1 : now_ns;
         admitted_bytes_ = 0;
     }
-    const uint64_t wanted = reserve_bytes_ + admitted_bytes_ + bytes;
+    const uint64_t wanted = kept_bytes + admitted_bytes_ + bytes;
     const bool has_files = last_.total_files == 0 || last_.available_files > 16;
     if (last_.available_bytes < wanted || !has_files) {
         asked_ns_ = 0;

@@ -20,11 +20,19 @@ public:
     // the last answer is old, or much was written since. If the disk cannot tell, there is room:
     // the write itself will say.
     io::Task<Status> admit(uint64_t bytes);
+    // As admit(), for what gives space back once it is written: half of the reserve may be used.
+    io::Task<Status> admit_reclaiming(uint64_t bytes);
+    // By the last answer: writes will be refused soon, unless space comes back.
+    bool is_nearly_full() const {
+        return asked_ns_ != 0 && last_.available_bytes < 2 * reserve_bytes_;
+    }
     // Something was deleted: ask the disk next time.
     void forget() { asked_ns_ = 0; }
     const io::DiskSpace& last() const { return last_; }
 
 private:
+    io::Task<Status> admit_beside(uint64_t kept_bytes, uint64_t bytes);
+
     static constexpr uint64_t trusted_ns_max = 500'000'000;
     static constexpr uint64_t trusted_bytes_max = 16 << 20;
 

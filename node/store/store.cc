@@ -40,7 +40,8 @@ StoreImpl::StoreImpl(std::vector<StoreCore> cores, StoreOptions options, const L
       log_(log),
       background_(*cores[0].reactor),
       turns_(reactors_of(cores)),
-      change_done_(*cores[0].reactor) {
+      change_done_(*cores[0].reactor),
+      reclaim_done_(*cores[0].reactor) {
     for (const StoreCore& core : cores) cores_.push_back(std::make_unique<Core>(core, log_));
 }
 
@@ -166,13 +167,30 @@ io::Task<Status> StoreImpl::start_log(Recovered recovered) {
     is_log_started_ = true;
     if (recovered.trim_at) co_await trim_segment(*recovered.trim_at);
     names_->start(*records_);
+    make_compactor();
     co_return Status();
+}
+
+void StoreImpl::make_compactor() {
+    compactor_ = std::make_unique<Compactor>(CompactorParts{
+        .disk = *home().io.disk,
+        .records = *records_,
+        .names = *names_,
+        .reader = home().reader,
+        .space = *space_,
+        .log = log_,
+        .is_changing = [this](const Digest128& key) { return in_flight_.contains(key); },
+        .change_done = change_done_,
+        .reclaimed = [this](uint32_t segment) { return await_reclaims(segment); },
+        .let_go = [this](uint32_t segment) { return drop_everywhere(segment_file_id(segment)); },
+        .is_anybody_waiting = [this] { return home().gate.count() > 0; },
+    });
 }
 
 // While the log starts, its tail is logged again and seen here for the first time; later, records
 // that were published before may move.
 void StoreImpl::on_moved(const RecordHeader& header, const Place& from, const Place& to) {
-    if (header.head.kind == RecordKind::mark) return;
+    if (!has_object_name(header.head.kind)) return;
     if (is_log_started_) {
         names_->moved(change_from(header, to), from);
     } else {
@@ -185,24 +203,28 @@ void StoreImpl::on_moved(const RecordHeader& header, const Place& from, const Pl
 io::Task<void> StoreImpl::trim_segment(Lsn end) {
     if (end == 0) co_return;
     io::Disk& disk = *home().io.disk;
-    co_await disk.pool().run(*home().io.reactor, [&disk, end] {
-        const uint64_t bytes = uint64_t{block_of(end)} * block_bytes;
+    const uint64_t bytes = uint64_t{block_of(end)} * block_bytes;
+    const bool is_cut = co_await disk.pool().run(*home().io.reactor, [&disk, end, bytes] {
         const auto file = disk.blocking().open(segment_path(segment_of(end)), io::OpenMode::write);
-        if (!file) return;
+        if (!file) return false;
         const Result<uint64_t> size = (*file)->size_bytes();
-        if (!size || *size <= bytes + end_of_archive_bytes) return;
-        if ((*file)->truncate(bytes)) (void)(*file)->truncate(bytes + end_of_archive_bytes);
+        if (!size || *size <= bytes + end_of_archive_bytes) return false;
+        return (*file)->truncate(bytes) && (*file)->truncate(bytes + end_of_archive_bytes);
     });
+    if (is_cut) records_->resize_segment(segment_of(end), bytes + end_of_archive_bytes);
 }
 
 // What a start leaves for when the node is ready.
 io::Task<void> StoreImpl::settle_in(io::Gate::Pass) {
     records_->make_ready();
+    for (const BucketId bucket : names_->take_dead_buckets()) co_await drop_names(bucket);
     const Status swept = co_await sweep();
     if (!swept && swept.error().code != Errc::unavailable) {
         log_.warning("object files that nothing refers to were not swept",
                      {{"reason", std::string_view(swept.error().context)}});
     }
+    // Not before: the sweep reads records where they lay when it began.
+    if (options_.is_compacting && !cancel_.is_cancelled()) compactor_->start();
 }
 
 // Removes the object files that no record refers to. Those made since the start are nobody's
@@ -244,12 +266,14 @@ io::Task<void> StoreImpl::stop() {
     if (is_stopped_) co_return;
     is_stopped_ = true;
     cancel_.cancel();
+    if (compactor_ != nullptr) compactor_->cancel();
     for (const auto& core : cores_) {
         co_await io::on_core(*home().io.reactor, *core->io.reactor, [&core] {
             return [](Core& closing) -> io::Task<void> { co_await closing.gate.close(); }(*core);
         });
     }
     co_await background_.close();
+    if (compactor_ != nullptr) co_await compactor_->stop();
     if (records_ != nullptr) co_await records_->stop();
     if (names_ != nullptr) co_await names_->stop();
     io::Disk& disk = *home().io.disk;
@@ -283,8 +307,7 @@ io::Task<Result<T>> StoreImpl::read_current(Core& core, ObjectName name, F read)
         const std::optional<Place> now = locator_->find(key);
         if (now == place || attempt == read_attempts_max) {
             if (result.error().code == Errc::corrupt) co_return result;
-            core.reader.count_corruption();
-            co_return fail(Errc::corrupt, "a file of the object is missing");
+            co_return core.reader.missing(*place);
         }
         place = now;
     }
@@ -382,6 +405,11 @@ StoreUsage StoreImpl::usage() const {
     usage.log_groups = log.groups;
     usage.log_syncs = log.syncs;
     usage.log_failures = log.failures;
+    usage.live_bytes = names_->live().total_bytes();
+    usage.segment_bytes = log.segment_bytes;
+    usage.compacted_bytes = compactor_->stats().moved_bytes;
+    usage.freed_bytes = compactor_->stats().freed_bytes;
+    usage.freed_segments = compactor_->stats().freed_segments;
     usage.corruptions = corruptions_at_start_;
     for (const auto& core : cores_) usage.corruptions += core->reader.corruption_count();
     return usage;

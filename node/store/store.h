@@ -126,7 +126,13 @@ struct StoreUsage {
     uint64_t log_bytes = 0;
     uint64_t log_groups = 0;
     uint64_t log_syncs = 0;
-    uint64_t log_failures = 0;  // segments given up after an error of the device
+    uint64_t log_failures = 0;   // segments given up after an error of the device
+    uint64_t live_bytes = 0;     // of the log: records that are current
+    uint64_t segment_bytes = 0;  // of the log's files
+    // By compaction since the start: bytes logged again, and bytes of files that were removed.
+    uint64_t compacted_bytes = 0;
+    uint64_t freed_bytes = 0;
+    uint64_t freed_segments = 0;
 };
 
 struct StoreOptions {
@@ -135,6 +141,7 @@ struct StoreOptions {
     uint32_t small_object_bytes_max = 128 << 10;  // up to this an object lies in the log
     uint64_t catalogue_cache_bytes = 32 << 20;
     uint64_t map_version = 1;
+    bool is_compacting = true;  // in the background; compact() works without it
     // Objects of buckets that this denies are dropped at the start; null: all buckets live.
     std::function<bool(BucketId)> is_live_bucket;
 };
@@ -190,6 +197,13 @@ public:
     // In byte order of names. Sees every change acknowledged before the call.
     virtual io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket,
                                             ListOptions options) = 0;
+
+    // Frees what garbage it can, now and without regard for others; gives the bytes that the disk
+    // got back. `corrupt` if damage keeps segments from being freed, `full`, `io_error`.
+    virtual io::Task<Result<uint64_t>> compact(uint32_t core) = 0;
+    // Of the bucket's current records in the log, headers and padding included; 0 if it has none.
+    // On cores[0].
+    virtual uint64_t live_bytes(BucketId bucket) const = 0;
 
     // The metadata says that this bucket is gone: its names vanish at once, however many there
     // are, and its bytes go with compaction.

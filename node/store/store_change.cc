@@ -85,6 +85,9 @@ io::Task<Status> StoreImpl::check_condition(const Change& change) {
         const Result<ObjectAttributes> current = co_await home().reader.stat(change.name, *place);
         // Reading waited: only if nothing happened meanwhile does the answer count.
         if (in_flight_.contains(key) || locator_->find(key) != place) continue;
+        if (!current && current.error().code == Errc::not_found) {
+            co_return home().reader.missing(*place);
+        }
         if (!current) co_return std::unexpected(current.error());
         if (current->version != change.condition.version) {
             co_return fail(Errc::condition_failed, "the object has another version");
@@ -175,11 +178,26 @@ io::Task<void> StoreImpl::remove_one(Removals& removals, size_t index) {
 void StoreImpl::start_reclaim(const Place& place) {
     Result<io::Gate::Pass> pass = background_.enter();
     // Stopping: the sweep of the next start finds the files.
-    if (pass) io::start_detached(reclaim(std::move(*pass), place));
+    if (!pass) return;
+    reclaiming_[place.segment] += 1;
+    io::start_detached(reclaim(std::move(*pass), place));
+}
+
+io::Task<void> StoreImpl::reclaim(io::Gate::Pass, Place place) {
+    co_await reclaim_files(place);
+    const auto found = reclaiming_.find(place.segment);
+    if (--found->second == 0) reclaiming_.erase(found);
+    reclaim_done_.set();
+    reclaim_done_.reset();
+}
+
+// Until then the segment's file is needed: its records say which files to remove.
+io::Task<void> StoreImpl::await_reclaims(uint32_t segment) {
+    while (reclaiming_.contains(segment)) co_await reclaim_done_.wait();
 }
 
 // Removes the files of a record that was replaced. Who reads them has them open and keeps them.
-io::Task<void> StoreImpl::reclaim(io::Gate::Pass, Place place) {
+io::Task<void> StoreImpl::reclaim_files(const Place& place) {
     // What replaced it must be durable first: a power cut must not bring back a record without its
     // files. If anything fails here, the sweep of the next start does it.
     if (!co_await records_->sync()) co_return;
@@ -198,6 +216,13 @@ io::Task<void> StoreImpl::reclaim(io::Gate::Pass, Place place) {
 }
 
 io::Task<void> StoreImpl::remove_file(FileId id) {
+    co_await drop_everywhere(id);
+    (void)co_await home().io.disk->remove(object_file_path(id));
+    space_->forget();
+}
+
+// Who has it open keeps it.
+io::Task<void> StoreImpl::drop_everywhere(FileId id) {
     for (const auto& core : cores_) {
         co_await io::on_core(*home().io.reactor, *core->io.reactor, [&core, &id] {
             return [](Core& at, FileId dropped) -> io::Task<void> {
@@ -206,8 +231,6 @@ io::Task<void> StoreImpl::remove_file(FileId id) {
             }(*core, id);
         });
     }
-    (void)co_await home().io.disk->remove(object_file_path(id));
-    space_->forget();
 }
 
 void StoreImpl::forget_bucket(BucketId bucket) {
@@ -226,21 +249,34 @@ io::Task<void> StoreImpl::forget_on_home(StoreImpl& store, Core& from, BucketId 
     co_await io::on_core(*from.io.reactor, *store.home().io.reactor, [&store, bucket] {
         return [](StoreImpl& self, BucketId dropped) -> io::Task<void> {
             Result<io::Gate::Pass> pass = self.background_.enter();
-            if (pass) io::start_detached(self.drop_names(std::move(*pass), dropped));
+            if (pass) io::start_detached(self.drop_bucket(std::move(*pass), dropped));
             co_return;
         }(store, bucket);
     });
 }
 
-io::Task<void> StoreImpl::drop_names(io::Gate::Pass, BucketId bucket) {
-    const Result<std::vector<Place>> in_files = co_await names_->drop_bucket(bucket);
-    if (!in_files) {
-        log_.warning(
-            "a destroyed bucket's names stay until the next start",
-            {{"bucket", bucket.value}, {"reason", std::string_view(in_files.error().context)}});
-        co_return;
-    }
-    for (const Place& place : *in_files) start_reclaim(place);
+io::Task<void> StoreImpl::drop_bucket(io::Gate::Pass, BucketId bucket) {
+    co_await drop_names(bucket);
+}
+
+io::Task<void> StoreImpl::drop_names(BucketId bucket) {
+    const Status dropped =
+        co_await names_->drop_bucket(bucket, [this](const Place& place) { start_reclaim(place); });
+    if (dropped) co_return;
+    log_.warning("a destroyed bucket's names stay until the next start",
+                 {{"bucket", bucket.value}, {"reason", std::string_view(dropped.error().context)}});
+}
+
+io::Task<Result<uint64_t>> StoreImpl::compact(uint32_t number) {
+    Core& from = core(number);
+    CO_TRY(const io::Gate::Pass pass, from.gate.enter());
+    co_return co_await io::on_core(*from.io.reactor, *home().io.reactor,
+                                   [this] { return compactor_->run_now(); });
+}
+
+uint64_t StoreImpl::live_bytes(BucketId bucket) const {
+    ASSERT(cores_[0]->io.reactor->is_current_thread());
+    return names_->live().bucket_bytes(bucket);
 }
 
 }  // namespace penstock::node

@@ -4,6 +4,7 @@
 //     put      content -> bytes or an object file (caller's core)
 //              -> RecordLog::prepare -> Names::apply               (home core)
 //     list     Names::settle (home core) -> catalogue              (on the pool)
+//     compact  Compactor                                           (home core)
 //
 // store.cc has opening, stopping and reading, store_put.cc how content comes in, store_change.cc
 // what happens on the home core.
@@ -16,6 +17,7 @@
 #include "io/cores.h"
 #include "io/turns.h"
 #include "io/wait.h"
+#include "node/store/compactor.h"
 #include "node/store/content_hash.h"
 #include "node/store/file_cache.h"
 #include "node/store/locator.h"
@@ -58,6 +60,8 @@ public:
                                                   Durability durability) override;
     io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket, ListOptions options) override;
     void forget_bucket(BucketId bucket) override;
+    io::Task<Result<uint64_t>> compact(uint32_t core) override;
+    uint64_t live_bytes(BucketId bucket) const override;
     StoreUsage usage() const override;
 
 private:
@@ -124,6 +128,7 @@ private:
     void make_names(std::unique_ptr<Catalogue> catalogue);
     void on_moved(const RecordHeader& header, const Place& from, const Place& to);
     io::Task<void> trim_segment(Lsn end);
+    void make_compactor();
     io::Task<void> settle_in(io::Gate::Pass pass);
     io::Task<Status> sweep();
 
@@ -154,8 +159,12 @@ private:
     void leave_in_flight(const Digest128& digest);
     void start_reclaim(const Place& place);
     io::Task<void> reclaim(io::Gate::Pass pass, Place place);
+    io::Task<void> reclaim_files(const Place& place);
     io::Task<void> remove_file(FileId id);
-    io::Task<void> drop_names(io::Gate::Pass pass, BucketId bucket);
+    io::Task<void> drop_everywhere(FileId id);
+    io::Task<void> await_reclaims(uint32_t segment);
+    io::Task<void> drop_bucket(io::Gate::Pass pass, BucketId bucket);
+    io::Task<void> drop_names(BucketId bucket);
     static io::Task<void> forget_on_home(StoreImpl& store, Core& from, BucketId bucket,
                                          io::Gate::Pass pass);
 
@@ -175,11 +184,15 @@ private:
     std::unique_ptr<Names> names_;
     std::unique_ptr<Space> space_;
     std::unique_ptr<RecordLog> records_;
+    std::unique_ptr<Compactor> compactor_;
     bool is_log_started_ = false;
     bool is_stopped_ = false;
 
     std::unordered_map<Digest128, InFlight, DigestHash> in_flight_;
     io::Event change_done_;  // pulsed when a change left in_flight_
+    // Segment -> records in it that were replaced and whose files are being removed.
+    std::unordered_map<uint32_t, uint32_t> reclaiming_;
+    io::Event reclaim_done_;  // pulsed when one of them is done
     uint64_t file_epoch_ = 0;
     uint64_t corruptions_at_start_ = 0;
 };

@@ -241,6 +241,8 @@ io::Task<Result<ObjectAttributes>> StoreImpl::set_custom(uint32_t number, Object
         if (!place) co_return fail(Errc::not_found, "the object does not exist");
         const Result<ReadRecord> record = co_await from.reader.read_record_of(name, *place);
         if (!record && locator_->find(key) != place && attempt < attempts_max) continue;
+        if (!record && record.error().code == Errc::not_found)
+            co_return from.reader.missing(*place);
         if (!record) co_return std::unexpected(record.error());
         Result<ObjectAttributes> changed =
             co_await commit_custom(from, name, *record, custom, replaces, durability);

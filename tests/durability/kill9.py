@@ -4,7 +4,8 @@
 Writers PUT, overwrite and DELETE objects whose bodies describe themselves (name, number, checksum)
 while the node is killed at random moments. The oracle is the writers' own log: after each restart
 every name must hold what was acknowledged last, or what was in flight when the node died; never a
-mix, never less, never something deleted and acknowledged.
+mix, never less, never something deleted and acknowledged. Segments are small, so that compaction
+frees some all the time.
 Ends with "N passed, N failed".
 """
 
@@ -14,6 +15,7 @@ import http.client
 import json
 import os
 import random
+import re
 import sys
 import threading
 import time
@@ -118,36 +120,49 @@ def main():
     chance = random.Random(arguments.seed)
     checks = Checks()
     writers = [Writer(index, arguments.seed) for index in range(WRITERS)]
+    freed = 0
     with TestDirectory("kill9") as directory:
+        settings = os.path.join(directory.path, "settings.toml")
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write('[store]\nsegment_bytes = "4MiB"\n')
         for turn in range(kills + 1):
             # The same directory must serve whatever the number of cores and the backend.
             node = NodeProcess(arguments.penstockd, directory.path, "--cores", str(1 + turn % 2),
-                               "--io-backend", "auto" if turn % 3 else "epoll")
+                               "--io-backend", "auto" if turn % 3 else "epoll",
+                               "--settings", settings)
             if turn == 0:
                 node.create_bucket(BUCKET)
             for writer in writers:
                 writer.check(node)
             if turn < kills:
-                work_until_killed(node, writers, chance.uniform(0.05, 1.2))
+                freed += work_until_killed(node, writers, chance.uniform(0.05, 1.2))
             else:
                 checks.check(node.stop() == 0, "the last stop is an orderly one")
             errors = [error for writer in writers for error in writer.errors]
             for writer in writers:
                 writer.errors.clear()
-            print(f"kill {turn + 1}: {sum(writer.acknowledged for writer in writers)} acknowledged")
+            print(f"kill {turn + 1}: {sum(writer.acknowledged for writer in writers)} acknowledged,"
+                  f" {freed} segments freed")
             checks.check(not errors, "; ".join(errors[:10]))
+        checks.check(freed > 0, "compaction freed no segment: nothing was tried")
         directory.is_kept = checks.failed > 0
     return checks.finish()
 
 
 def work_until_killed(node, writers, seconds):
+    """Gives how many segments were freed in the first half of that time."""
     threads = [threading.Thread(target=writer.work, args=(node,)) for writer in writers]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
+    # Asked halfway, so that nothing but chance says what happens at the kill.
+    time.sleep(seconds / 2)
+    _, _, metrics = node.request("GET", "/metrics")
+    time.sleep(seconds / 2)
     node.kill()
     for thread in threads:
         thread.join()
+    found = re.search(rb"^penstock_store_freed_segments_total (\d+)", metrics, re.MULTILINE)
+    return int(found.group(1))
 
 
 if __name__ == "__main__":

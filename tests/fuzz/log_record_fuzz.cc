@@ -7,6 +7,7 @@
 #include "node/store/attributes.h"
 #include "node/store/pax.h"
 #include "node/store/record.h"
+#include "node/store/segment_table.h"
 
 namespace {
 
@@ -27,6 +28,12 @@ void mend(std::vector<std::byte>& bytes) {
 }
 
 void parse(Bytes bytes) {
+    if (const auto table = parse_segment_table(bytes)) {
+        if (as_text(encode_segment_table(*table)) != as_text(bytes)) __builtin_trap();
+    }
+    if (const auto numbers = parse_segment_numbers(bytes)) {
+        if (as_text(encode_segment_numbers(*numbers)) != as_text(bytes)) __builtin_trap();
+    }
     const auto header = parse_record_header(bytes);
     if (!header) return;
     ASSERT(header->head.header_bytes() <= bytes.size());

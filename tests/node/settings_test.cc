@@ -68,6 +68,7 @@ insecure = true
 [store]
 segment_bytes = "16MiB"
 reserve_bytes = 5000000
+compaction = false
 [archive]
 index_cache_bytes = "1 GB"
 [limits]
@@ -80,6 +81,7 @@ idle_seconds = 7
     EXPECT_TRUE(settings.is_insecure);
     EXPECT_EQ(settings.store.segment_bytes, 16_MiB);
     EXPECT_EQ(settings.store.reserve_bytes, 5'000'000U);
+    EXPECT_FALSE(settings.store.is_compacting);
     EXPECT_EQ(settings.archive.index_cache_bytes, 1'000'000'000U);
     EXPECT_EQ(settings.http_limits.connections_max, 10U);
     EXPECT_EQ(settings.http_limits.idle_timeout_ns, 7 * ns_per_s);

@@ -46,7 +46,9 @@ TEST(ArchiveTest, SegmentsGiveTheSmallObjectsBackAfterPowerCuts) {
             for (int step = 0; step < 25; ++step) {
                 const std::string name =
                     step % 5 == 4 ? std::string(300, 'l') : "n" + std::to_string(random.below(9));
-                if (random.chance(1, 5)) {
+                if (random.chance(1, 10)) {
+                    ASSERT_TRUE(harness.compact());
+                } else if (random.chance(1, 5)) {
                     (void)harness.remove(name);
                 } else {
                     ASSERT_TRUE(harness.put(name, content_of(random.next(), random.below(5000))));

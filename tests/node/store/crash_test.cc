@@ -43,7 +43,7 @@ struct Oracle {
 
 // One change, as the flow makes it and the oracle expects it.
 struct Step {
-    enum class Kind : uint8_t { put, remove, custom } kind = Kind::put;
+    enum class Kind : uint8_t { put, remove, custom, compact } kind = Kind::put;
     std::string name;
     std::string content;
     Durability durability = Durability::group;
@@ -91,6 +91,38 @@ std::vector<std::vector<Step>> flow() {
     };
 }
 
+// Overwrites, deletions and compaction, alone and at the same time.
+std::vector<std::vector<Step>> compaction_flow() {
+    using Kind = Step::Kind;
+    std::vector<std::vector<Step>> lines = {
+        {{Kind::put, "gone", content_of(1, 500)}, {Kind::put, "cold", content_of(2, 2000)}},
+        {{Kind::put, "large", content_of(3, 30'000)}},
+        {{Kind::custom, "cold", "", Durability::group, 700}},
+    };
+    for (uint64_t round = 0; round < 2; ++round) {
+        std::vector<Step> line;
+        for (uint64_t index = 0; index < 5; ++index) {
+            line.push_back({Kind::put, "n" + std::to_string(index),
+                            content_of(100 + 10 * round + index, 8000)});
+        }
+        lines.push_back(line);
+        if (round == 0) lines.push_back({{Kind::remove, "gone"}, {Kind::put, "x", "x"}});
+    }
+    lines.push_back({{Kind::compact}});
+    lines.push_back({{Kind::put, "gone", "again"}, {Kind::remove, "n0"}});
+    lines.push_back({{Kind::put, "n1", content_of(50, 8000)},
+                     {Kind::put, "n2", content_of(51, 8000)},
+                     {Kind::put, "none", content_of(52, 8000), Durability::none},
+                     {Kind::put, "o", content_of(53, 8000)}});
+    lines.push_back({{Kind::compact},
+                     {Kind::put, "n3", content_of(54, 4000)},
+                     {Kind::remove, "n4"},
+                     {Kind::put, "large", "small now"},
+                     {Kind::remove, "gone"}});
+    lines.push_back({{Kind::put, "none", content_of(56, 100), Durability::none}, {Kind::compact}});
+    return lines;
+}
+
 class CrashTest : public ::testing::Test {
 protected:
     struct State {
@@ -117,6 +149,10 @@ protected:
             is_done = (co_await harness.store().put(0, name, harness.body(step.content),
                                                     std::move(options)))
                           .has_value();
+        } else if (step.kind == Step::Kind::compact) {
+            const auto freed = co_await harness.store().compact(0);
+            EXPECT_TRUE(freed) << freed.error().context;
+            if (freed) freed_bytes_ += *freed;
         } else if (step.kind == Step::Kind::remove) {
             is_done = (co_await harness.store().remove(0, name, {}, step.durability)).has_value();
         } else {
@@ -133,11 +169,14 @@ protected:
         return step.kind == Step::Kind::remove ? Value() : Value(step.content);
     }
     static void begin(const Step& step, Oracle& oracle) {
-        if (step.kind == Step::Kind::custom) return;  // the content stays
+        if (keeps_content(step)) return;
         oracle.possible[step.name].insert(value_of(step));
     }
+    static bool keeps_content(const Step& step) {
+        return step.kind == Step::Kind::custom || step.kind == Step::Kind::compact;
+    }
     static void acknowledge(const Step& step, Oracle& oracle) {
-        if (step.kind == Step::Kind::custom) return;
+        if (keeps_content(step)) return;
         if (step.durability == Durability::none) return;  // may be lost: stays possible
         oracle.acknowledged[step.name] = value_of(step);
         oracle.possible.erase(step.name);
@@ -145,7 +184,7 @@ protected:
 
     // Runs the flow; before each changing call on the disk `on_call` may look at it.
     void run_flow(StoreHarness& harness, Oracle& oracle, const std::function<void()>& after_line) {
-        for (const std::vector<Step>& line : flow()) {
+        for (const std::vector<Step>& line : flow_) {
             size_t done = 0;
             for (const Step& step : line) begin(step, oracle);
             for (const Step& step : line) io::start_detached(make(harness, step, oracle, done));
@@ -236,6 +275,8 @@ protected:
     TestLoop loop_;
     Random random_{20261126};
     bool uses_level_ = false;
+    std::vector<std::vector<Step>> flow_ = flow();
+    uint64_t freed_bytes_ = 0;
 };
 
 void CrashTest::explore_all(uint64_t states) {
@@ -301,6 +342,19 @@ TEST_F(CrashTest, NorWithTheCatalogueOnTheSameDisk) {
     explore_all(states_max() / 10);
 }
 
+TEST_F(CrashTest, NorWhileItIsCompacted) {
+    flow_ = compaction_flow();
+    explore_all(states_max());
+    EXPECT_GT(freed_bytes_, 200'000U);
+}
+
+TEST_F(CrashTest, NorWhileItIsCompactedWithTheCatalogueOnTheSameDisk) {
+    uses_level_ = true;
+    flow_ = compaction_flow();
+    explore_all(states_max() / 10);
+    EXPECT_GT(freed_bytes_, 200'000U);
+}
+
 // The control: with one sync left out somewhere, these checks find it.
 TEST_F(CrashTest, ASkippedSyncIsCaught) {
     for (const char* path : {"log/", "objects/", "objects"}) {
@@ -333,6 +387,38 @@ TEST_F(CrashTest, ASkippedSyncIsCaught) {
         }
         EXPECT_GT(caught, 0U) << path;
     }
+}
+
+// The same for compaction: a copy that is not on the device when its original goes is missed.
+TEST_F(CrashTest, ASkippedSyncOfACopyIsCaught) {
+    uint64_t caught = 0;
+    for (uint64_t at = 0; at < 4 && caught == 0; ++at) {
+        io::MemoryStorage storage;
+        io::FaultPlan faults;
+        StoreHarness harness(loop_, storage, &faults);
+        configure(harness);
+        ASSERT_TRUE(harness.open());
+        Oracle oracle;
+        for (uint64_t index = 0; index < 30; ++index) {
+            const std::string name = index % 5 == 0 ? "cold" + std::to_string(index) : "hot";
+            const std::string content = content_of(index, 6000);
+            ASSERT_TRUE(harness.put(name, content));
+            oracle.acknowledged[name] = content;
+        }
+        faults.reset();
+        io::Fault lost;
+        lost.effect = io::FaultEffect::is_lost;
+        lost.kind = io::DiskCallKind::sync;
+        lost.path_part = "log/";
+        lost.at = at;
+        lost.is_sticky = true;
+        faults.add(lost);
+        ASSERT_TRUE(harness.compact());
+        storage.for_each_crash(200, random_, {}, [&](const io::MemoryStorage& left) {
+            caught += check(left, oracle, false).empty() ? 0 : 1;
+        });
+    }
+    EXPECT_GT(caught, 0U);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ protected:
         harness_->options().segment_bytes = 96 << 10;
         harness_->options().small_object_bytes_max = 8 << 10;
         harness_->options().reserve_bytes = 4096;
+        harness_->options().is_compacting = random_.chance(1, 2);
         if (random_.chance(2, 3)) harness_->options().catalogue_cache_bytes = 1 << 20;
         const Status opened = harness_->open();
         ASSERT_TRUE(opened) << opened.error().context;
@@ -111,6 +112,13 @@ protected:
         EXPECT_EQ(names, expected);
     }
 
+    void compact() {
+        const auto freed = harness_->compact();
+        ASSERT_TRUE(freed) << freed.error().context;
+        const StoreUsage usage = harness_->store().usage();
+        EXPECT_LE(usage.live_bytes, usage.segment_bytes);
+    }
+
     void restart() {
         const uint64_t how = random_.below(3);
         if (how == 0) {
@@ -149,7 +157,11 @@ TEST_P(ModelTest, TheStoreIsAMapThatOutlivesEverything) {
                 remove();
                 break;
             case 4:
-                set_custom();
+                if (random_.chance(1, 3)) {
+                    compact();
+                } else {
+                    set_custom();
+                }
                 break;
             case 5:
             case 6:

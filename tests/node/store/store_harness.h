@@ -86,6 +86,7 @@ public:
         options_.segment_bytes = 256 << 10;
         options_.reserve_bytes = 64 << 10;
         options_.catalogue_cache_bytes = 0;  // in memory: rebuilt at each start
+        options_.is_compacting = false;      // only when a test says so
     }
     ~StoreHarness() { stop(); }
 
@@ -153,6 +154,7 @@ public:
         for (const auto& entry : page->entries) names.emplace_back(page->name(entry));
         return names;
     }
+    Result<uint64_t> compact() { return run(store_->compact(0)); }
     io::Body body(const std::string& content) {
         if (content.size() > io::BufferPool::size_max) {
             return io::Body(std::make_unique<PiecewiseSource>(loop_.buffers, content, true));
