@@ -39,10 +39,10 @@ def resident_mb(pid):
 class Server:
     """A process, on one processor unless said; its CPU time is what is compared."""
 
-    def __init__(self, command, directory, processors=SERVER_CPU):
+    def __init__(self, command, directory, cpus=SERVER_CPU):
         self.directory = directory
         self.log = open(os.path.join(directory, "log"), "ab")
-        self.process = subprocess.Popen(["taskset", "-c", processors, *command],
+        self.process = subprocess.Popen(["taskset", "-c", cpus, *command],
                                         stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log, start_new_session=True)
         self.pid = self.process.pid
@@ -92,14 +92,14 @@ http {{ sendfile on; tcp_nopush on; access_log off; keepalive_requests 100000000
 class Node(Server):
     """penstockd with one core."""
 
-    def __init__(self, directory, *flags, cores=1, processors=SERVER_CPU):
+    def __init__(self, directory, *flags, cores=1, cpus=SERVER_CPU):
         ready = os.path.join(directory, "ready.json")
         if os.path.exists(ready):
             os.remove(ready)
         self.started = time.monotonic()
         super().__init__([os.path.join(ROOT, "out", "penstockd"), "--data",
                           os.path.join(directory, "data"), "--http", "127.0.0.1:0", "--cores",
-                          str(cores), "--ready-file", ready, *flags], directory, processors)
+                          str(cores), "--ready-file", ready, *flags], directory, cpus)
         deadline = time.monotonic() + 120
         while not os.path.exists(ready):
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import io
+import json
 import os
 import re
 import socket
@@ -131,7 +132,7 @@ def start_ten_million(bench, table):
     bench.stop(node)
     seconds = []
     for _ in range(3):
-        node = bench.node("many", processors=ALL_CPUS)  # nothing else runs while it starts
+        node = bench.node("many", cpus=ALL_CPUS)  # nothing else runs while it starts
         start = time.monotonic()
         node.request("GET", "/v1/daemon?what=smap")
         seconds.append(node.ready_s + time.monotonic() - start)
@@ -193,6 +194,61 @@ def member(bench, table):
               f"{median(members):.1f} us CPU, a plain GET {median(plains):.1f}"
               f" ({median(members) / median(plains):.2f} times)", "1.5 times",
               median(members) <= 1.5 * median(plains))
+    bench.stop(node)
+
+
+def job_seconds(node, method, target, action, value):
+    """From the request to the end of the job's work."""
+    message = json.dumps({"action": action, "name": "", "value": value})
+    start = time.monotonic()
+    query = json.dumps({"ID": node.request(method, target, message).decode()})
+    while True:
+        snapshots = json.loads(node.request("GET", "/v1/cluster?what=qryxstats", query))
+        snapshot = next(iter(snapshots.values()))[0]
+        if snapshot["is_idle"]:
+            break
+        time.sleep(0.01)
+    seconds = time.monotonic() - start
+    if snapshot["aborted"] or snapshot["err"]:
+        raise RuntimeError(f"{action}: {snapshot}")
+    return seconds, int(snapshot["stats"]["loc-objs"])
+
+
+def jobs(bench, table):
+    # Nobody else is at work: the node has both processors, as it would have.
+    node = bench.node("jobs", cores=2, cpus="0,1")
+    node.create_bucket(BUCKET)
+    target = f"/v1/buckets/{BUCKET}?provider=ais"
+    # A node writes its first segments ahead, and a sync waits for that.
+    time.sleep(5)
+    singles = []
+    for turn in range(20):
+        node.put(BUCKET, "single", b"x")
+        singles.append(job_seconds(node, "DELETE", target, "delete-listrange",
+                                   {"objnames": ["single"]})[0])
+    table.add("job over one object", f"{median(singles) * 1000:.1f} ms", "10 ms",
+              median(singles) <= 0.01)
+    fill(bench, node, 100_000)
+    seconds, count = job_seconds(node, "POST", target + "&bck_to=ais%2F%40%23%2Fcopied%2F",
+                                 "copy-bck", {})
+    per_100k = seconds * 100_000 / count
+    table.add(f"copy a bucket of {count:,} small objects",
+              f"{seconds:.2f} s, {per_100k:.2f} s for 100,000", "3 s", per_100k <= 3)
+    if not bench.is_quick:
+        fill(bench, node, 900_000)
+    seconds, count = job_seconds(node, "DELETE", target, "delete-listrange", {"template": "n"})
+    per_million = seconds * 1_000_000 / count
+    table.add(f"delete {count:,} objects by prefix",
+              f"{seconds:.2f} s, {per_million:.2f} s for a million", "5 s", per_million <= 5)
+    fill(bench, node, 100_000 if bench.is_quick else 1_000_000)
+    destroys = []
+    for name in [BUCKET, "copied"]:
+        start = time.monotonic()
+        node.request("DELETE", f"/v1/buckets/{name}?provider=ais",
+                     json.dumps({"action": "destroy-bck"}))
+        destroys.append(time.monotonic() - start)
+    table.add("destroy the bucket", f"{max(destroys) * 1000:.1f} ms", "10 ms",
+              max(destroys) <= 0.01)
     bench.stop(node)
 
 
@@ -311,6 +367,7 @@ ALL = [
     ("start", start_and_idle),
     ("idle-connections", idle_connections),
     ("member", member),
+    ("jobs", jobs),
     ("overwrite", overwrite),
     ("start-many", start_ten_million),
 ]

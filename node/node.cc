@@ -60,6 +60,12 @@ io::Task<void> set_draining(Router& router, uint32_t core) {
     co_return;
 }
 
+// Jobs give way to whom core 0 serves: connections are dealt evenly, so it has its share of them.
+io::Task<void> let_jobs_yield(Jobs& jobs, std::function<uint64_t()> request_count) {
+    jobs.yield_to(std::move(request_count));
+    co_return;
+}
+
 rpc::ServerLimits rpc_limits(const Settings& settings) {
     rpc::ServerLimits limits;
     limits.progress_timeout_ns = settings.http_limits.progress_timeout_ns;
@@ -126,10 +132,15 @@ void Node::make_doors(const Settings& settings) {
     for (uint32_t core = 0; core < cores.count(); ++core) {
         admin_cores.push_back({&cores.reactor(core), [this, core] { return figures(core); }});
     }
-    ais_ = std::make_unique<AisDoor>(storage_->service(), identity_, cores.reactor(0));
+    ais_ = std::make_unique<AisDoor>(storage_->service(), storage_->jobs(), identity_,
+                                     cores.reactor(0));
     admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, std::move(admin_cores));
     router_ = std::make_unique<Router>(cores.count());
     router_->attach(*ais_, *admin_);
+    cores.run_on(0, [this] {
+        return let_jobs_yield(storage_->jobs(),
+                              [this] { return router_->metrics(0).request_count(); });
+    });
     http_ = std::make_unique<Front>(cores, [&](uint32_t core) {
         return make_http_server(cores, core, *router_, settings.http_limits);
     });
@@ -263,6 +274,7 @@ void Node::stop() {
     }
     rpc_.reset();
     http_.reset();
+    cores.run_on(0, [this] { return let_jobs_yield(storage_->jobs(), nullptr); });
     router_.reset();
     admin_.reset();
     ais_.reset();

@@ -88,6 +88,20 @@ Status Storage::open_parts(StorageOptions options) {
         parts.cores.push_back({&cores_->reactor(core), &cores_->buffers(core)});
     }
     service_ = make_object_service(std::move(parts), options.service);
+    return open_jobs(std::move(options.jobs));
+}
+
+Status Storage::open_jobs(JobsOptions options) {
+    JobsParts parts;
+    parts.service = service_.get();
+    for (uint32_t core = 0; core < cores_->count(); ++core) {
+        parts.reactors.push_back(&cores_->reactor(core));
+    }
+    parts.buffers = &cores_->buffers(0);
+    parts.pool = &cores_->pool();
+    parts.disk = directory_.get();
+    parts.clock = &clock_;
+    TRY(jobs_, cores_->run_on(0, [&] { return Jobs::open(parts, options, log_); }));
     return {};
 }
 
@@ -134,8 +148,10 @@ Status Storage::open_store(StoreOptions options) {
 
 void Storage::stop() {
     if (cores_ == nullptr) return;
+    if (jobs_ != nullptr) cores_->run_on(0, [this] { return jobs_->stop(); });
     if (store_ != nullptr) cores_->run_on(0, [this] { return store_->stop(); });
     if (metadata_ != nullptr) cores_->run_on(0, [this] { return metadata_->stop(); });
+    jobs_.reset();
     service_.reset();
     store_.reset();
     metadata_.reset();

@@ -1,5 +1,5 @@
-// Storage: one data directory, opened: reactors, disks, metadata, store and object service, without
-// any door. What a node serves, and what a program of its own embeds (embedded.h).
+// Storage: one data directory, opened: reactors, disks, metadata, store, object service and
+// jobs, without any door. What a node serves, and what a program of its own embeds (embedded.h).
 //
 // Made, used and stopped by one thread that is none of its cores.
 #pragma once
@@ -12,6 +12,7 @@
 #include "io/blocking_disk.h"
 #include "io/cores.h"
 #include "io/disk.h"
+#include "node/jobs/registry.h"
 #include "node/metadata/metadata_log.h"
 #include "node/service/service.h"
 #include "node/store/store.h"
@@ -23,6 +24,7 @@ struct StorageOptions {
     io::CoresOptions cores;
     StoreOptions store;
     ServiceOptions service;
+    JobsOptions jobs;
 };
 
 class Storage {
@@ -34,13 +36,14 @@ public:
 
     io::Cores& cores() { return *cores_; }
     ObjectService& service() { return *service_; }
+    Jobs& jobs() { return *jobs_; }
     const Clock& clock() const { return clock_; }
     const std::string& path() const { return path_; }  // absolute
     // Kept in the metadata: made at the first start.
     const std::string& node_id() const { return node_id_; }
     const std::string& cluster_uuid() const { return cluster_uuid_; }
 
-    // Nobody calls the service any more. Leaves everything as a quick start wants it.
+    // Nobody calls the service or the jobs any more. Leaves everything as a quick start wants it.
     void stop();
 
 private:
@@ -50,6 +53,7 @@ private:
     void make_disks();
     Status open_metadata();
     Status open_store(StoreOptions options);
+    Status open_jobs(JobsOptions options);
     Result<std::string> identity_value(const std::string& key, size_t length);
 
     const Log& log_;
@@ -63,6 +67,7 @@ private:
     std::unique_ptr<MetadataLog> metadata_;
     std::unique_ptr<Store> store_;
     std::unique_ptr<ObjectService> service_;
+    std::unique_ptr<Jobs> jobs_;
 };
 
 }  // namespace penstock::node

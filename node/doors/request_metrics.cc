@@ -64,6 +64,7 @@ void RequestMetrics::count(size_t door, size_t operation, uint16_t status, uint6
 
 void RequestMetrics::record(const RequestOutcome& outcome) {
     const auto operation = static_cast<size_t>(outcome.operation);
+    ++request_count_;
     count(static_cast<size_t>(outcome.door), operation, outcome.status, 1);
     received_bytes_[operation] += outcome.received_bytes;
     sent_bytes_[operation] += outcome.sent_bytes;
@@ -71,6 +72,7 @@ void RequestMetrics::record(const RequestOutcome& outcome) {
 }
 
 void RequestMetrics::add(const RequestMetrics& other) {
+    request_count_ += other.request_count_;
     for (size_t operation = 0; operation < operation_count; ++operation) {
         for (size_t door = 0; door < door_count; ++door) {
             for (const auto& [status, value] : other.counts_[door][operation]) {

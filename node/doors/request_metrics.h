@@ -59,6 +59,7 @@ public:
     const StatusCounts& counts(size_t door, size_t operation) const {
         return counts_[door][operation];
     }
+    uint64_t request_count() const { return request_count_; }
     uint64_t received_bytes(size_t operation) const { return received_bytes_[operation]; }
     uint64_t sent_bytes(size_t operation) const { return sent_bytes_[operation]; }
     const Histogram& durations(size_t operation) const { return durations_[operation]; }
@@ -67,6 +68,7 @@ private:
     void count(size_t door, size_t operation, uint16_t status, uint64_t by);
 
     std::array<std::array<StatusCounts, operation_count>, door_count> counts_;
+    uint64_t request_count_ = 0;
     std::array<uint64_t, operation_count> received_bytes_{};
     std::array<uint64_t, operation_count> sent_bytes_{};
     std::array<Histogram, operation_count> durations_;

@@ -33,12 +33,13 @@ enum class JobKind : uint8_t {
 struct Selection {
     enum class Kind : uint8_t {
         all = 0,
-        names = 1,     // exactly these; one that is not there is an error of the job
-        pattern = 2,   // names made by a template (name_template.h); holes are no errors
-        prefix = 3,    // every name that begins with `text`
+        names = 1,    // exactly these; one that is not there is an error of the job
+        pattern = 2,  // names made by a template (name_template.h); holes are no errors
+        prefix = 3,   // every name that begins with `text`
     } kind = Kind::all;
     std::vector<std::string> names;
     std::string text;
+    bool is_recursive = true;  // false: no name with a '/' behind what the listing begins with
     bool operator==(const Selection&) const = default;
 };
 
@@ -63,10 +64,10 @@ struct PromoteOptions {
 
 struct JobSpec {
     JobKind kind = JobKind::delete_objects;
-    std::string owner;   // who asked for it: a door's name, or a token's
-    BucketName bucket;   // whose objects; an empty name: no bucket's
+    std::string owner;  // who asked for it: a door's name, or a token's
+    BucketName bucket;  // whose objects; an empty name: no bucket's
     Selection selection;
-    CopyOptions copy;        // of copies; of a rename, `to`
+    CopyOptions copy;  // of copies; of a rename, `to`
     PromoteOptions promote;
     uint32_t worker_count = 0;  // as asked for; how many things are done at once is ours to say
     bool operator==(const JobSpec&) const = default;
@@ -99,8 +100,9 @@ struct JobSnapshot {
     JobState state = JobState::running;
     JobProgress progress;
     std::string stop_reason;
-    uint64_t started_ns = 0;  // wall clock
-    uint64_t ended_ns = 0;    // 0 while it is running or idle
+    uint64_t started_ns = 0;      // wall clock
+    uint64_t ended_ns = 0;        // 0 while it is running or idle
+    uint64_t done_ns = 0;         // when its work was; 0 while it is running
     uint64_t selected_count = 0;  // names in the selection, if it is a list
     bool is_resumed = false;      // a start of the node found it in the journal
 

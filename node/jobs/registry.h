@@ -24,11 +24,10 @@
 #include "io/reactor.h"
 #include "io/wait.h"
 #include "node/jobs/job.h"
+#include "node/jobs/journal.h"
 #include "node/service/object_service.h"
 
 namespace penstock::node {
-
-class JobJournal;
 
 struct JobsOptions {
     uint32_t running_max = 16;  // more wait for their turn
@@ -48,10 +47,10 @@ struct JobsOptions {
 // What the registry stands on; all of it outlives it.
 struct JobsParts {
     ObjectService* service = nullptr;
-    std::vector<io::Reactor*> reactors;   // of all cores
-    io::BufferPool* buffers = nullptr;    // of core 0
+    std::vector<io::Reactor*> reactors;  // of all cores
+    io::BufferPool* buffers = nullptr;   // of core 0
     io::Pool* pool = nullptr;
-    io::BlockingDisk* disk = nullptr;     // the data directory
+    io::BlockingDisk* disk = nullptr;  // the data directory
     const Clock* clock = nullptr;
 };
 
@@ -75,6 +74,10 @@ public:
     // Asks every live job that the filter names to stop, and waits until each has; how many.
     io::Task<uint32_t> stop_jobs(uint32_t core, JobFilter filter, std::string reason);
 
+    // Whether such a source of a promotion is a directory. `invalid` if it is not below the promote
+    // root, `not_found` if there is neither a file nor a directory.
+    io::Task<Result<bool>> is_promotable_directory(uint32_t core, std::string source);
+
     // How many requests core 0 has taken for clients; with it, jobs give way to them. On core 0.
     void yield_to(std::function<uint64_t()> request_count) {
         request_count_ = std::move(request_count);
@@ -87,6 +90,7 @@ public:
 private:
     struct Job;
     friend class JobRun;
+    using JobPointer = std::shared_ptr<Job>;
 
     Jobs(JobsParts parts, JobsOptions options, const Log& log);
     io::Reactor& home() { return *parts_.reactors.front(); }
@@ -96,12 +100,24 @@ private:
     io::Task<Result<JobSnapshot>> wait_here(std::string id, uint64_t timeout_ns);
     io::Task<uint32_t> stop_here(JobFilter filter, std::string reason);
 
-    Status check(const JobSpec& spec);
+    // Beginning and ending.
+    io::Task<Status> check(const JobSpec& spec);
+    Status check_copy(const JobSpec& spec);
+    io::Task<Result<JobPointer>> make_job(JobSpec spec);
     std::string new_id(JobKind kind);
-    io::Task<void> run(std::shared_ptr<Job> job, io::Gate::Pass pass);
-    io::Task<void> watch_start(Job& job);
-    void finish(Job& job, const Status& status);
+    void adopt(JournaledJob found);
+    io::Task<void> run(JobPointer job, io::Gate::Pass pass);
+    io::Task<Status> act(Job& job);
+    io::Task<void> end(Job& job, JobState state, std::string reason);
+    io::Task<Status> promise(Job& job);
     void forget_past();
+
+    // The journal, one call at a time.
+    io::Task<Status> write(JobRecord record, bool syncs);
+    io::Task<void> write_past(JobPointer job, io::Gate::Pass pass);
+    std::vector<std::byte> encode_all() const;
+
+    bool is_lingering(const Job& job) const;
     bool matches(const Job& job, const JobFilter& filter) const;
     JobSnapshot snapshot(const Job& job) const;
 
@@ -110,13 +126,14 @@ private:
     const Log& log_;
     Random random_;
     std::unique_ptr<JobJournal> journal_;
+    io::Semaphore writing_;
     io::Gate gate_;
     io::Semaphore slots_;
-    io::Cancel cancel_;
     std::function<uint64_t()> request_count_;
-    std::deque<std::shared_ptr<Job>> jobs_;  // oldest first; live ones and those of the past
+    std::deque<JobPointer> jobs_;  // oldest first; live ones and those of the past
     uint32_t alive_count_ = 0;
-    bool is_stopped_ = false;
+    uint32_t rebalance_count_ = 0;
+    bool is_stopping_ = false;
 };
 
 }  // namespace penstock::node

@@ -6,9 +6,20 @@
 namespace penstock::node {
 namespace {
 
-constexpr uint16_t command_version = 1;
+constexpr uint16_t command_version_max = 2;
 
-enum class Kind : uint16_t { create_bucket = 1, destroy_bucket, set_properties, set_value };
+enum class Kind : uint16_t {
+    create_bucket = 1,
+    destroy_bucket,
+    set_properties,
+    set_value,
+    rename_bucket,
+};
+
+// That of the first release that knew the kind.
+uint16_t command_version(Kind kind) {
+    return kind == Kind::rename_bucket ? 2 : 1;
+}
 
 // What a provider or a part of a namespace may be called (contract, section 1.10).
 bool is_word(std::string_view text) {
@@ -59,13 +70,17 @@ struct Checker {
         }
         return {};
     }
+    Status operator()(const RenameBucket& command) const {
+        TRY_STATUS(check_name(command.from));
+        return check_name(command.to);
+    }
 };
 
 struct Encoder {
     std::vector<std::byte>& to;
 
     void begin(Kind kind) const {
-        append_le(to, command_version);
+        append_le(to, command_version(kind));
         append_le(to, std::to_underlying(kind));
     }
     void operator()(const CreateBucket& command) const {
@@ -87,6 +102,11 @@ struct Encoder {
         begin(Kind::set_value);
         append_text(to, command.key);
         append_text(to, command.value);
+    }
+    void operator()(const RenameBucket& command) const {
+        begin(Kind::rename_bucket);
+        append_name(to, command.from);
+        append_name(to, command.to);
     }
 };
 
@@ -121,6 +141,14 @@ std::optional<Command> read_set_value(ByteReader& from) {
     return SetValue{std::move(*key), std::move(*value)};
 }
 
+std::optional<Command> read_rename(ByteReader& from) {
+    std::optional<BucketName> old_name = read_name(from);
+    if (!old_name) return std::nullopt;
+    std::optional<BucketName> new_name = read_name(from);
+    if (!new_name) return std::nullopt;
+    return RenameBucket{std::move(*old_name), std::move(*new_name)};
+}
+
 std::optional<Command> read_command(Kind kind, ByteReader& from) {
     switch (kind) {
         case Kind::create_bucket:
@@ -131,6 +159,8 @@ std::optional<Command> read_command(Kind kind, ByteReader& from) {
             return read_set_properties(from);
         case Kind::set_value:
             return read_set_value(from);
+        case Kind::rename_bucket:
+            return read_rename(from);
     }
     return std::nullopt;
 }
@@ -155,8 +185,11 @@ Result<Command> parse_command(Bytes bytes) {
     if (!version || !kind || *version == 0) {
         return fail(Errc::corrupt, "metadata command: its head is damaged");
     }
-    if (*version > command_version) {
+    if (*version > command_version_max) {
         return fail(Errc::invalid, "metadata command: written by a newer release");
+    }
+    if (*version != command_version(static_cast<Kind>(*kind))) {
+        return fail(Errc::corrupt, "metadata command: its version is not its kind's");
     }
     std::optional<Command> command = read_command(static_cast<Kind>(*kind), from);
     if (!command || !from.is_empty()) {

@@ -4,11 +4,12 @@
 // carry a version, and reading them trusts nothing. Encoded (little-endian; a text is u32 bytes and
 // the bytes):
 //
-//     u16 version = 1, u16 kind, then by kind
+//     u16 version = 1 (2: see below), u16 kind, then by kind
 //       1  create a bucket:   name, properties, u64 created_ns
 //       2  destroy a bucket:  name
 //       3  set properties:    name, properties
 //       4  set a value:       text key, text value
+//       5  rename a bucket:   name, name; with version = 2, which releases before it refuse
 //     name:        text provider, text namespace uuid, text namespace name, text name
 //     properties:  u8 checksum, u8 is_versioned, u8 durability, u8 zero, u64 access, u64 features,
 //                  text other_json
@@ -49,7 +50,14 @@ struct SetValue {
     bool operator==(const SetValue&) const = default;
 };
 
-using Command = std::variant<CreateBucket, DestroyBucket, SetProperties, SetValue>;
+// The bucket keeps its number, its properties and its objects, whose records go by the number.
+struct RenameBucket {
+    BucketName from;
+    BucketName to;
+    bool operator==(const RenameBucket&) const = default;
+};
+
+using Command = std::variant<CreateBucket, DestroyBucket, SetProperties, SetValue, RenameBucket>;
 
 constexpr size_t namespace_part_bytes_max = 32;
 constexpr size_t other_json_bytes_max = 256 << 10;

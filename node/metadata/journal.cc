@@ -50,6 +50,20 @@ Result<std::vector<std::byte>> read_whole(io::BlockingDisk& disk, const std::str
     return bytes;
 }
 
+// Whether what follows the last good record may be what a power cut left of the next one.
+bool is_torn(Bytes file, uint64_t end) {
+    constexpr uint64_t block_bytes = 512;
+    for (uint64_t at = end; at < file.size();) {
+        const uint64_t next = std::min<uint64_t>((at / block_bytes + 1) * block_bytes, file.size());
+        const Bytes block = file.subspan(at, next - at);
+        if (std::ranges::all_of(block, [](std::byte byte) { return byte == std::byte{0}; })) {
+            return true;
+        }
+        at = next;
+    }
+    return file.size() % block_bytes == 0 && is_cut_off(file.subspan(end));
+}
+
 }  // namespace
 
 // What one file of a generation says.
@@ -60,9 +74,11 @@ struct Journal::CopyState {
     uint64_t end = 0;                            // behind the last good record
     bool has_records = false;
     bool is_end_clean = false;     // the file ends where its last good record does
+    bool is_end_torn = false;      // it ends in what a power cut leaves of a record (rule 6)
     uint64_t durable_version = 0;  // the highest that a record names
 
     bool is_usable() const { return state != nullptr; }
+    bool is_rotten() const { return !is_end_clean && !is_end_torn; }
     uint64_t version() const { return state ? state->version() : 0; }
 };
 
@@ -206,6 +222,7 @@ Result<Journal::CopyState> Journal::read_copy(uint64_t generation, size_t copy) 
         result.durable_version = std::max(result.durable_version, record->durable_version);
     }
     result.is_end_clean = result.end == bytes->size();
+    result.is_end_torn = !result.is_end_clean && is_torn(*bytes, result.end);
     return result;
 }
 
@@ -220,28 +237,24 @@ Result<Journal::Choice> Journal::choose(const std::array<CopyState, copy_count>&
     if (!a.is_usable()) return choose_sole(b, a);
     if (!b.is_usable()) return choose_sole(a, b);
 
-    if (!a.is_end_clean && !b.is_end_clean) {
-        return fail(Errc::corrupt, "both copies of the metadata end in damage (rule 2)");
-    }
-    const bool is_a_behind = a.version() < b.version();
-    const bool is_b_behind = b.version() < a.version();
-    if ((is_a_behind && !b.is_end_clean) ||
-        (is_b_behind && !a.is_end_clean && a.durable_version > b.version())) {
+    const CopyState& longer = a.version() < b.version() ? b : a;
+    const CopyState& shorter = a.version() < b.version() ? a : b;
+    const bool has_shorter_lost = shorter.version() < longer.durable_version;
+    if (longer.is_rotten() && (shorter.is_rotten() || has_shorter_lost)) {
         return fail(Errc::corrupt, "both copies of the metadata have lost commands");
     }
     Choice choice;
-    const CopyState& best = is_a_behind ? b : a;
-    choice.state = best.state;
-    choice.end = best.end;
+    choice.state = longer.state;
+    choice.end = longer.end;
     choice.is_repair_needed =
-        is_a_behind || is_b_behind || !a.is_end_clean || !b.is_end_clean || a.end != b.end;
-    if (is_a_behind) {
-        choice.damage = "copy a has lost commands that copy b has";
-    } else if (a.durable_version > b.version()) {
-        choice.damage = "copy b has lost commands that copy a has";
-    } else if (!a.is_end_clean || !b.is_end_clean) {
-        log_.warning("a copy of the metadata ended in a record that was not whole: a power cut",
-                     {{"copy", a.is_end_clean ? "b" : "a"}, {"version", best.version()}});
+        a.version() != b.version() || !a.is_end_clean || !b.is_end_clean || a.end != b.end;
+    if (has_shorter_lost || shorter.is_rotten() || longer.is_rotten()) {
+        const bool is_longer_damaged = !has_shorter_lost && !shorter.is_rotten();
+        const bool is_a_damaged = (&longer == &a) == is_longer_damaged;
+        choice.damage = fmt::format("copy {} ends in damage", is_a_damaged ? 'a' : 'b');
+    } else if (choice.is_repair_needed) {
+        log_.warning("the copies of the metadata end differently: a power cut",
+                     {{"version", longer.version()}, {"other", shorter.version()}});
     }
     return choice;
 }
@@ -330,21 +343,35 @@ void Journal::remove_all_but(uint64_t generation) {
 Status Journal::append(const std::vector<Entry>& entries,
                        std::shared_ptr<const MetadataState> after) {
     ASSERT(!entries.empty() && entries.back().version == after->version());
+    TRY_STATUS(begin_append(entries));
+    Status written;
+    for (size_t copy = 0; copy < copy_count && written; ++copy) written = write_copy(copy);
+    for (size_t copy = 0; copy < copy_count && written; ++copy) written = sync_copy(copy);
+    return end_append(written, std::move(after));
+}
+
+Status Journal::begin_append(const std::vector<Entry>& entries) {
     ASSERT(entries.front().version == state_->version() + 1);
     if (is_closed_) TRY_STATUS(begin_generation());
-
-    const std::vector<std::byte> records = encode_records(entries);
+    records_ = encode_records(entries);
     // Fails before anything is written: a full disk leaves the files as they are.
-    TRY_STATUS(take_space_ahead(end_ + records.size()));
-    for (const std::unique_ptr<io::BlockingFile>& file : files_) {
-        Status written = file->write_exactly(records, end_);
-        if (written) written = file->sync();
-        if (!written) {
-            is_closed_ = true;
-            return written;
-        }
+    return take_space_ahead(end_ + records_.size());
+}
+
+Status Journal::write_copy(size_t copy) {
+    return files_[copy]->write_exactly(records_, end_);
+}
+
+Status Journal::sync_copy(size_t copy) {
+    return files_[copy]->sync();
+}
+
+Status Journal::end_append(const Status& written, std::shared_ptr<const MetadataState> after) {
+    if (!written) {
+        is_closed_ = true;
+        return written;
     }
-    end_ += records.size();
+    end_ += records_.size();
     state_ = std::move(after);
     if (end_ < next_generation_at_) return {};
 

@@ -15,12 +15,16 @@
 //
 // The rules that recovery stands on:
 //   1. A file gets its name when all its bytes are durable: a snapshot that does not read is rot.
-//   2. Records are written and synced in `a` first, and only then written in `b`: what `b` has and
-//      `a` has not is rot in `a`. Both copies with a damaged end cannot come from a power cut.
+//   2. Both copies of a record are written at the same time, and the next ones when both are
+//   synced.
+//      So a power cut leaves the last records in either copy, in both, torn or whole; the longer
+//      copy counts. What a record names as durable in both and a copy has not is rot.
 //   3. A command is acknowledged when both copies have it.
 //   4. After a failed write or sync, or a rename whose outcome is unknown, nothing more is written
 //      to that generation: the next one begins with a snapshot of what was acknowledged.
 //   5. A generation gets its first record when both its files are durable under their names.
+//   6. Blocks of 512 bytes reach the device whole or not at all, and what did not reach it is zero
+//      or behind the file's end. A damaged end that does not look so is no power cut's, but rot.
 // So one damaged copy never costs anything. Where acknowledged commands may be lost, opening fails
 // with `corrupt` rather than go on without them.
 #pragma once
@@ -63,12 +67,19 @@ public:
     };
     // All of the entries are durable in both copies and lead to `after`, or none counts.
     Status append(const std::vector<Entry>& entries, std::shared_ptr<const MetadataState> after);
+    // The same in steps: whoever can have two jobs at once has each of them write and sync one copy
+    // between the beginning and the end, which is told how both went.
+    Status begin_append(const std::vector<Entry>& entries);
+    Status write_copy(size_t copy);
+    Status sync_copy(size_t copy);
+    Status end_append(const Status& written, std::shared_ptr<const MetadataState> after);
+
+    static constexpr size_t copy_count = 2;
 
     uint64_t corruption_count() const { return corruption_count_; }
     uint64_t generation() const { return generation_; }
 
 private:
-    static constexpr size_t copy_count = 2;
     struct CopyState;
     struct Choice;
 
@@ -95,6 +106,7 @@ private:
     std::unique_ptr<io::BlockingFile> lock_;
     std::array<std::unique_ptr<io::BlockingFile>, copy_count> files_;
     std::shared_ptr<const MetadataState> state_;
+    std::vector<std::byte> records_;  // being appended
     uint64_t generation_ = 0;
     uint64_t end_ = 0;  // of the records, in both files
     uint64_t allocated_bytes_ = 0;

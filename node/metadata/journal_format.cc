@@ -99,4 +99,11 @@ std::optional<JournalRecord> parse_record(Bytes rest, uint64_t generation) {
     return record;
 }
 
+bool is_cut_off(Bytes rest) {
+    if (rest.size() < record_header_bytes) return true;
+    const auto command_bytes = load_le<uint32_t>(rest.data() + 4);
+    return load_le<uint32_t>(rest.data()) == record_magic && command_bytes <= command_bytes_max &&
+           command_bytes > rest.size() - record_header_bytes;
+}
+
 }  // namespace penstock::node

@@ -34,4 +34,7 @@ void append_record(std::vector<std::byte>& to, Bytes command, uint64_t generatio
 // The record at the front of `rest`; nullopt if it is not whole and good.
 std::optional<JournalRecord> parse_record(Bytes rest, uint64_t generation);
 
+// Whether a record begins here and goes on behind the end of `rest`.
+bool is_cut_off(Bytes rest);
+
 }  // namespace penstock::node

@@ -1,5 +1,6 @@
 #include "node/metadata/single_log.h"
 
+#include <array>
 #include <deque>
 #include <utility>
 
@@ -100,15 +101,38 @@ private:
         }
         if (entries.empty()) co_return;
 
-        const Status written = co_await parts_.pool->run(
-            home(),
-            [this, &entries, after]() -> Status { return journal_->append(entries, after); });
+        const Status written = co_await append(entries, after);
         if (written) {
             co_await publish(after);
             co_return;
         }
         // What was refused may have been so because of a command that failed now.
         for (Request* request : batch) request->result = fail(written.error());
+    }
+
+    // Both copies at once: a commit takes as long as one sync.
+    io::Task<Status> append(const std::vector<Journal::Entry>& entries,
+                            std::shared_ptr<const MetadataState> after) {
+        CO_TRY_STATUS(co_await parts_.pool->run(
+            home(), [this, &entries] { return journal_->begin_append(entries); }));
+        std::array<Status, Journal::copy_count> written;
+        io::Event done(home());
+        size_t left = Journal::copy_count;
+        for (size_t copy = 0; copy < Journal::copy_count; ++copy) {
+            io::start_detached(write_copy(copy, written[copy], left, done));
+        }
+        co_await done.wait();
+        const Status& first = written[0] ? written[1] : written[0];
+        co_return co_await parts_.pool->run(home(), [this, &first, &after] {
+            return journal_->end_append(first, std::move(after));
+        });
+    }
+    io::Task<void> write_copy(size_t copy, Status& written, size_t& left, io::Event& done) {
+        written = co_await parts_.pool->run(home(), [this, copy]() -> Status {
+            TRY_STATUS(journal_->write_copy(copy));
+            return journal_->sync_copy(copy);
+        });
+        if (--left == 0) done.set();
     }
 
     io::Task<void> publish(std::shared_ptr<const MetadataState> state) {

@@ -87,6 +87,13 @@ void MetadataState::insert(const Place& place, std::shared_ptr<const Bucket> buc
     leaves_.insert(leaves_.begin() + static_cast<ptrdiff_t>(place.leaf) + 1, std::move(upper));
 }
 
+void MetadataState::erase(const Place& place) {
+    const std::shared_ptr<Leaf> leaf = own_leaf(place.leaf);
+    leaf->erase(leaf->begin() + static_cast<ptrdiff_t>(place.position));
+    if (leaf->empty()) leaves_.erase(leaves_.begin() + static_cast<ptrdiff_t>(place.leaf));
+    --bucket_count_;
+}
+
 Result<MetadataState::Applied> MetadataState::apply_to(const CreateBucket& command) const {
     const Place place = locate(command.name);
     if (place.is_found) return fail(Errc::exists, quoted(command.name) + " already exists");
@@ -106,12 +113,7 @@ Result<MetadataState::Applied> MetadataState::apply_to(const DestroyBucket& comm
 
     const std::shared_ptr<MetadataState> state = next();
     const BucketId id = (*leaves_[place.leaf])[place.position]->id;
-    const std::shared_ptr<Leaf> leaf = state->own_leaf(place.leaf);
-    leaf->erase(leaf->begin() + static_cast<ptrdiff_t>(place.position));
-    if (leaf->empty()) {
-        state->leaves_.erase(state->leaves_.begin() + static_cast<ptrdiff_t>(place.leaf));
-    }
-    --state->bucket_count_;
+    state->erase(place);
     return Applied{state, id};
 }
 
@@ -141,6 +143,21 @@ Result<MetadataState::Applied> MetadataState::apply_to(const SetValue& command) 
     const std::shared_ptr<MetadataState> state = next();
     state->values_ = std::move(values);
     return Applied{state, BucketId{}};
+}
+
+Result<MetadataState::Applied> MetadataState::apply_to(const RenameBucket& command) const {
+    const Place place = locate(command.from);
+    if (!place.is_found) return fail(Errc::not_found, quoted(command.from) + " does not exist");
+    if (locate(command.to).is_found) {
+        return fail(Errc::exists, quoted(command.to) + " already exists");
+    }
+    auto renamed = std::make_shared<Bucket>(*(*leaves_[place.leaf])[place.position]);
+    renamed->name = command.to;
+    const BucketId id = renamed->id;
+    const std::shared_ptr<MetadataState> state = next();
+    state->erase(place);
+    state->insert(state->locate(command.to), std::move(renamed));
+    return Applied{state, id};
 }
 
 std::vector<std::byte> MetadataState::encode() const {

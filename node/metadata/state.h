@@ -74,10 +74,12 @@ private:
     Result<Applied> apply_to(const DestroyBucket& command) const;
     Result<Applied> apply_to(const SetProperties& command) const;
     Result<Applied> apply_to(const SetValue& command) const;
+    Result<Applied> apply_to(const RenameBucket& command) const;
     // A copy to change; the leaf at `place` of it is its own and given back too.
     std::shared_ptr<MetadataState> next() const;
     std::shared_ptr<Leaf> own_leaf(size_t leaf);
     void insert(const Place& place, std::shared_ptr<const Bucket> bucket);
+    void erase(const Place& place);
     Status read_values(ByteReader& from);
     Status read_buckets(ByteReader& from);
 

@@ -56,6 +56,7 @@ public:
     io::Task<Status> destroy_bucket(uint32_t core, BucketName name) override;
     io::Task<Status> set_properties(uint32_t core, BucketName name,
                                     BucketProperties properties) override;
+    io::Task<Status> rename_bucket(uint32_t core, BucketName from, BucketName to) override;
     uint64_t metadata_version(uint32_t core) override { return metadata_.state(core)->version(); }
 
     Owner owner_of(const ObjectAddress& address) override {
@@ -72,6 +73,12 @@ public:
     io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) override;
     io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                      Condition condition) override;
+    io::Task<Result<std::vector<Status>>> remove_many(
+        uint32_t core, const BucketName& bucket,
+        const std::vector<std::string_view>& names) override;
+    io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from, ObjectAddress to,
+                                            Condition condition) override;
+    io::Task<Status> rename(uint32_t core, ObjectAddress from, std::string_view to) override;
     io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
                                                   CustomMetadata custom, bool replaces) override;
     io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
@@ -156,6 +163,12 @@ io::Task<Status> Service::destroy_bucket(uint32_t core, BucketName name) {
     co_return Status();
 }
 
+io::Task<Status> Service::rename_bucket(uint32_t core, BucketName from, BucketName to) {
+    CO_TRY_STATUS(allow_bucket(core, from, access::move_bucket));
+    CO_TRY_STATUS(co_await metadata_.submit(core, RenameBucket{std::move(from), std::move(to)}));
+    co_return Status();
+}
+
 io::Task<Status> Service::set_properties(uint32_t core, BucketName name,
                                          BucketProperties properties) {
     SetProperties command{std::move(name), std::move(properties)};
@@ -231,6 +244,40 @@ io::Task<Result<Version>> Service::remove(uint32_t core, ObjectAddress address,
     CO_TRY(const BucketPointer bucket, allow(core, address, access::delete_object));
     const ObjectName name{bucket->id, bucket->name.name, address.object};
     co_return co_await store_.remove(core, name, condition, bucket->properties.durability);
+}
+
+io::Task<Result<std::vector<Status>>> Service::remove_many(
+    uint32_t core, const BucketName& bucket, const std::vector<std::string_view>& names) {
+    CO_TRY(const BucketPointer found, allow_bucket(core, bucket, access::delete_object));
+    co_return co_await store_.remove_many(core, found->id, found->name.name, names,
+                                          found->properties.durability);
+}
+
+io::Task<Result<ObjectAttributes>> Service::copy(uint32_t core, ObjectAddress from,
+                                                 ObjectAddress to, Condition condition) {
+    CO_TRY(OpenedObject opened, co_await get(core, from, {}));
+    PutRequest request{.condition = condition, .custom = std::move(opened.attributes.custom)};
+    co_return co_await put(core, to, std::move(opened.body), std::move(request));
+}
+
+// What is removed is exactly the version that was copied: a writer who comes between finds his
+// object under one of the two names.
+io::Task<Status> Service::rename(uint32_t core, ObjectAddress from, std::string_view to) {
+    CO_TRY_STATUS(check_object_name(to));
+    CO_TRY_STATUS(allow(core, from, access::move_object));
+    for (int tried = 0; tried < tries_max; ++tried) {
+        CO_TRY(OpenedObject opened, co_await get(core, from, {}));
+        if (to == from.object) co_return Status();
+        const Version version = opened.attributes.version;
+        PutRequest request{.custom = std::move(opened.attributes.custom)};
+        CO_TRY_STATUS(
+            co_await put(core, {from.bucket, to}, std::move(opened.body), std::move(request)));
+        const Result<Version> removed =
+            co_await remove(core, from, {Condition::Kind::exactly, version});
+        if (removed) co_return Status();
+        if (removed.error().code != Errc::condition_failed) co_return fail(removed.error());
+    }
+    co_return fail(Errc::unavailable, "the object is being overwritten all the time");
 }
 
 io::Task<Result<ObjectAttributes>> Service::set_custom(uint32_t core, ObjectAddress address,

@@ -63,6 +63,9 @@ public:
     virtual io::Task<Status> destroy_bucket(uint32_t core, BucketName name) = 0;
     virtual io::Task<Status> set_properties(uint32_t core, BucketName name,
                                             BucketProperties properties) = 0;
+    // The bucket under another name, with its properties and objects, however many: one command.
+    // `exists` if the new name is taken.
+    virtual io::Task<Status> rename_bucket(uint32_t core, BucketName from, BucketName to) = 0;
     // The version of the metadata: it grows with each change.
     virtual uint64_t metadata_version(uint32_t core) = 0;
 
@@ -81,6 +84,16 @@ public:
     virtual io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) = 0;
     virtual io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                              Condition condition) = 0;
+    // Many at once, most of which ride in the same commits. What remove() would give for each;
+    // fails as a whole without the bucket, or when it does not allow this. The caller keeps
+    // `names`.
+    virtual io::Task<Result<std::vector<Status>>> remove_many(
+        uint32_t core, const BucketName& bucket, const std::vector<std::string_view>& names) = 0;
+    // The current version of `from` as a new version of `to`: content and custom metadata.
+    virtual io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from,
+                                                    ObjectAddress to, Condition condition) = 0;
+    // In one bucket; what has the new name is replaced. Not one step: a crash may leave both names.
+    virtual io::Task<Status> rename(uint32_t core, ObjectAddress from, std::string_view to) = 0;
     virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
                                                           CustomMetadata custom, bool replaces) = 0;
     virtual io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,

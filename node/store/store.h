@@ -187,6 +187,11 @@ public:
                                                                 Version version) = 0;
     virtual io::Task<Result<Version>> remove(uint32_t core, ObjectName name, Condition condition,
                                              Durability durability) = 0;
+    // Many of one bucket at once, which ride in few commits: for each name what remove() without a
+    // condition says.
+    virtual io::Task<Result<std::vector<Status>>> remove_many(
+        uint32_t core, BucketId bucket, std::string_view bucket_label,
+        const std::vector<std::string_view>& names, Durability durability) = 0;
     // A new record with the same content; the version moves on, the display version does not.
     virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectName name,
                                                           CustomMetadata custom, bool replaces,

@@ -110,9 +110,16 @@ io::Task<Result<Version>> StoreImpl::remove(uint32_t number, ObjectName name, Co
                                             Durability durability) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
+    Change change = removal(from, name, durability);
+    change.condition = condition;
+    CO_TRY(const Committed committed, co_await commit_on_home(from, change));
+    co_return committed.version;
+}
+
+StoreImpl::Change StoreImpl::removal(Core& from, const ObjectName& name,
+                                     Durability durability) const {
     Change change;
     change.name = name;
-    change.condition = condition;
     change.durability = durability;
     change.is_removal = true;
     change.draft.kind = RecordKind::tombstone;
@@ -121,8 +128,48 @@ io::Task<Result<Version>> StoreImpl::remove(uint32_t number, ObjectName name, Co
     change.draft.object = name.object;
     change.draft.digest = digest(name);
     change.draft.modified_ns = from.io.reactor->clock().wall_ns();
-    CO_TRY(const Committed committed, co_await commit_on_home(from, change));
-    co_return committed.version;
+    return change;
+}
+
+// Many removals under way: each is a change of its own and waits for its own record, so all that
+// holds of one holds of them; only the way to the home core and back is shared.
+struct StoreImpl::Removals {
+    Removals(io::Reactor& reactor, size_t count) : done(reactor), left(count), outcomes(count) {}
+    std::vector<Change> changes;
+    io::Event done;
+    size_t left;
+    std::vector<Status> outcomes;
+};
+
+io::Task<Result<std::vector<Status>>> StoreImpl::remove_many(
+    uint32_t number, BucketId bucket, std::string_view bucket_label,
+    const std::vector<std::string_view>& names, Durability durability) {
+    Core& from = core(number);
+    CO_TRY(const io::Gate::Pass pass, from.gate.enter());
+    if (names.empty()) co_return std::vector<Status>();
+    Removals removals(*home().io.reactor, names.size());
+    removals.changes.reserve(names.size());
+    for (const std::string_view name : names) {
+        removals.changes.push_back(removal(from, {bucket, bucket_label, name}, durability));
+    }
+    co_await io::on_core(*from.io.reactor, *home().io.reactor,
+                         [this, &removals] { return remove_all(removals); });
+    co_return std::move(removals.outcomes);
+}
+
+io::Task<void> StoreImpl::remove_all(Removals& removals) {
+    constexpr size_t turn_max = 256;  // begun before others come to their turn
+    for (size_t index = 0; index < removals.changes.size(); ++index) {
+        io::start_detached(remove_one(removals, index));
+        if (index % turn_max == turn_max - 1) co_await home().io.reactor->yield();
+    }
+    co_await removals.done.wait();
+}
+
+io::Task<void> StoreImpl::remove_one(Removals& removals, size_t index) {
+    const Result<Committed> committed = co_await commit(removals.changes[index]);
+    if (!committed) removals.outcomes[index] = fail(committed.error());
+    if (--removals.left == 0) removals.done.set();
 }
 
 // -------------------------------------------------------------------------------------------------

@@ -51,6 +51,10 @@ public:
                                                         Version version) override;
     io::Task<Result<Version>> remove(uint32_t core, ObjectName name, Condition condition,
                                      Durability durability) override;
+    io::Task<Result<std::vector<Status>>> remove_many(uint32_t core, BucketId bucket,
+                                                      std::string_view bucket_label,
+                                                      const std::vector<std::string_view>& names,
+                                                      Durability durability) override;
     io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectName name,
                                                   CustomMetadata custom, bool replaces,
                                                   Durability durability) override;
@@ -148,6 +152,10 @@ private:
     io::Task<Result<Committed>> commit_on_home(Core& from, Change& change);
     io::Task<Result<Committed>> commit(Change& change);
     io::Task<Status> check_condition(const Change& change);
+    struct Removals;
+    Change removal(Core& from, const ObjectName& name, Durability durability) const;
+    io::Task<void> remove_all(Removals& removals);
+    io::Task<void> remove_one(Removals& removals, size_t index);
     void leave_in_flight(const Digest128& digest);
     void start_reclaim(const Place& place);
     io::Task<void> reclaim(io::Gate::Pass pass, Place place);

@@ -29,12 +29,13 @@ import node_process  # noqa: E402 pylint: disable=wrong-import-position
 import unpack        # noqa: E402 pylint: disable=wrong-import-position
 
 TOPICS = ["objects-put-get-head", "buckets", "list-objects", "ranges", "errors", "conditional",
-          "checksums", "cluster", "properties", "easy-urls", "archive"]
+          "checksums", "cluster", "properties", "easy-urls", "archive", "jobs", "multi-object"]
 COMPARED_HEADERS = ["Content-Range", "Accept-Ranges", "Ais-Checksum-Type", "Ais-Checksum-Value",
                     "Ais-Version", "Ais-Present", "Ais-Name", "Ais-Bucket-Name",
                     "Ais-Bucket-Provider", "Ais-Mirror-Copies", "Content-Type"]
 PRESENT_HEADERS = ["Ais-Atime", "Ais-Location", "Ais-Mirror-Paths", "Ais-Bucket-Props",
                    "Ais-Bucket-Summ", "Ais-Xaction-Id", "Last-Modified", "ETag", "Allow"]
+JOB_ID = re.compile(r"g\d+|[A-Za-z0-9][A-Za-z0-9_-]{7,30}[A-Za-z0-9]")
 SENT_HEADERS = re.compile(r"(?i)^(ais-|range$|if-|accept$|content-type$|user-agent$)")
 
 
@@ -70,6 +71,8 @@ SETUP = {
                          "f-0.txt": b"file 0", "f-1.txt": b"file 1", "f-2.txt": b"file 2"},
                 "arch-to": {}},
 }
+SETUP["jobs"] = {"jobs": {"o": b"x"}}
+SETUP["multi-object"] = {"multi": {f"o-{number}": b"x" for number in range(6)}, "multi-to": {}}
 SETUP["properties"]["chunked"] = {"o": b"c" * 10000}
 SETUP["properties"]["unversioned"] = {}
 # Objects of a bucket that a recording makes itself.
@@ -157,6 +160,9 @@ class Replay:
             for kind, name in re.findall(r'"daemon_type":"(proxy|target)","daemon_id":"(\w+)"',
                                          text):
                 self.ids[name] = target if kind == "target" else gateway
+            if "what=qryxstats" in exchange["path"]:
+                for name in re.findall(r'"(\w{9})":\[', text):
+                    self.ids[name] = target
         for exchange in self.exchanges:
             name = exchange["request"]["headers"].get("Ais-Node-Id", "nosuchnode")
             if name != "nosuchnode":
@@ -229,6 +235,9 @@ class Replay:
         if xid and answered.get("Ais-Xaction-Id"):
             self.ids[xid] = answered["Ais-Xaction-Id"]
         if exchange["status"] == 202 and recorded.get("text"):
+            self.ids[recorded["text"]] = content.decode()
+        is_job = exchange["method"] != "GET" and JOB_ID.fullmatch(recorded.get("text") or "")
+        if is_job and exchange["status"] == 200 and "/v1/objects/" not in exchange["path"]:
             self.ids[recorded["text"]] = content.decode()
         if "decoded" in recorded and answered.get("Content-Type") == "application/msgpack":
             self.ids[recorded["decoded"].get("UUID", "")] = unpack.unpack(content)["UUID"]

@@ -5,6 +5,7 @@
 #include "node/doors/ais/buckets.h"
 #include "node/doors/ais/cluster.h"
 #include "node/doors/ais/errors.h"
+#include "node/doors/ais/json.h"
 #include "node/doors/ais/objects.h"
 
 namespace penstock::node {
@@ -24,10 +25,26 @@ bool is_easy(std::string_view element) {
 // Resources of the contract that are not built, whatever the method.
 constexpr std::string_view later_resources[] = {"download", "sort", "etl", "ml", "tokens"};
 
+// Whoever lists all jobs asks for downloads and sorts, too: of those there are none.
+io::Task<Reply> refuse_resource(Call& call, const FirstElement& resource) {
+    const bool may_be_listed = resource.element == "download" || resource.element == "sort";
+    if (may_be_listed && call.method() == Method::get && resource.rest.empty() &&
+        !call.query.find_filled("uuid")) {
+        CO_TRY(const auto json, co_await ais::read_json(call));
+        if (!json && resource.element == "download") {
+            co_return ais::refuse(400, "", "failed to unmarshal the query (download), err: EOF");
+        }
+        if (!json || ais::string_of(*json, "id").empty()) {
+            co_return ais::json_response(call.request.buffers, "[]");
+        }
+    }
+    co_return ais::refuse_not_built(resource.element);
+}
+
 }  // namespace
 
-AisDoor::AisDoor(ObjectService& service, const NodeIdentity& node, io::Reactor& home)
-    : service_(service), node_(node), summaries_(service, home) {}
+AisDoor::AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& home)
+    : service_(service), jobs_(jobs), node_(node), summaries_(service, home) {}
 
 bool AisDoor::is_for(std::string_view path) {
     const std::string_view first = ais::split_first(path).element;
@@ -37,7 +54,7 @@ bool AisDoor::is_for(std::string_view path) {
 io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& request) {
     const std::optional<io::http::Query> query = io::http::Query::parse(request.head.query);
     if (!query) co_return ais::error_response(request, node_, ais::refuse_escape().error());
-    Call call{core, request, *query, service_, node_, request.head.path, {}};
+    Call call{core, request, *query, service_, jobs_, node_, request.head.path, {}};
     Reply reply = co_await route(call);
     if (reply) co_return std::move(*reply);
     co_return ais::error_response(request, node_, reply.error());
@@ -77,7 +94,7 @@ io::Task<Reply> AisDoor::route_v1(Call& call, std::string_view rest) {
         co_return co_await ais::handle_cluster(call, resource.rest);
     }
     if (std::ranges::find(later_resources, resource.element) != std::end(later_resources)) {
-        co_return ais::refuse_not_built(resource.element);
+        co_return co_await refuse_resource(call, resource);
     }
     co_return ais::refuse_uri(call);
 }

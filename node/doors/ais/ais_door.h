@@ -17,8 +17,8 @@ namespace penstock::node {
 
 class AisDoor {
 public:
-    // All three outlive the door. `home`: the reactor of core 0.
-    AisDoor(ObjectService& service, const NodeIdentity& node, io::Reactor& home);
+    // All of them outlive the door. `home`: the reactor of core 0.
+    AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& home);
 
     // Whether a path is this door's: "/v1...", "/ais...", "/gs...", "/az...".
     static bool is_for(std::string_view path);
@@ -38,6 +38,7 @@ private:
                                     std::string_view rest);
 
     ObjectService& service_;
+    Jobs& jobs_;
     const NodeIdentity& node_;
     ais::SummaryBoard summaries_;
 };

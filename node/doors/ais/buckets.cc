@@ -7,6 +7,7 @@
 #include "node/doors/ais/access.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/listing.h"
+#include "node/doors/ais/multi_object.h"
 #include "node/doors/ais/properties.h"
 #include "node/doors/ais/text.h"
 
@@ -25,13 +26,11 @@ struct LaterAction {
 };
 constexpr LaterAction later_actions[] = {
     {Method::get, "summary-shard"},     {Method::get, "show-inventory"},
-    {Method::post, "move-bck"},         {Method::post, "copy-bck"},
-    {Method::post, "etl-bck"},          {Method::post, "prefetch-listrange"},
-    {Method::post, "copy-listrange"},   {Method::post, "etl-listrange"},
+    {Method::post, "etl-bck"},          {Method::post, "etl-listrange"},
     {Method::post, "make-n-copies"},    {Method::post, "ec-encode"},
     {Method::post, "rechunk"},          {Method::post, "index-shard"},
     {Method::post, "create-inventory"}, {Method::put, "archive"},
-    {Method::del, "delete-listrange"},  {Method::del, "destroy-inventory"},
+    {Method::del, "destroy-inventory"},
 };
 
 std::unexpected<ApiError> refuse_action(const Call& call, std::string_view action) {
@@ -39,6 +38,11 @@ std::unexpected<ApiError> refuse_action(const Call& call, std::string_view actio
         if (later.method == call.method() && later.name == action) return refuse_not_built(action);
     }
     return refuse(400, "", fmt::format("invalid action \"{}\"", action));
+}
+
+std::unexpected<ApiError> refuse_remote_only(std::string_view action, const BucketName& name) {
+    return refuse(400, "ErrNotRemoteBck",
+                  fmt::format("{}: expecting remote bucket (have {})", action, bucket_url(name)));
 }
 
 ApiError bucket_error(const Call& call, const BucketName& name, std::string_view operation,
@@ -237,6 +241,13 @@ io::Task<Reply> post_bucket(Call& call, std::string_view escaped_name) {
     CO_TRY(const Action action, co_await read_action(call));
     if (action.action == "create-bck") co_return co_await create_bucket(call, name, action);
     if (name.provider != "ais") CO_TRY_STATUS(bucket_from(call, escaped_name));
+    if (action.action == "copy-bck") co_return co_await copy_bucket(call, name, action);
+    if (action.action == "move-bck") co_return co_await rename_bucket(call, name);
+    if (action.action == "copy-listrange") co_return co_await copy_many(call, name, action);
+    if (action.action == "prefetch-listrange") {
+        CO_TRY_STATUS(find_bucket(call, name));
+        co_return refuse_remote_only(action.action, name);
+    }
     if (const auto unknown = refuse_action(call, action.action); unknown.error().status == 400) {
         co_return unknown;
     }
@@ -264,10 +275,9 @@ io::Task<Reply> patch_bucket(Call& call, const BucketName& name) {
 io::Task<Reply> delete_bucket(Call& call, const BucketName& name) {
     CO_TRY(const Action action, co_await read_action(call));
     if (action.action == "evict-remote-bck" || action.action == "evict-listrange") {
-        co_return refuse(
-            400, "ErrNotRemoteBck",
-            fmt::format("{}: expecting remote bucket (have {})", action.action, bucket_url(name)));
+        co_return refuse_remote_only(action.action, name);
     }
+    if (action.action == "delete-listrange") co_return co_await delete_many(call, name, action);
     if (action.action != "destroy-bck") co_return refuse_action(call, action.action);
     const Status destroyed = co_await call.service.destroy_bucket(call.core, name);
     if (!destroyed) {

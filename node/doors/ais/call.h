@@ -13,6 +13,7 @@
 
 #include "io/http/connection.h"
 #include "io/http/url.h"
+#include "node/jobs/registry.h"
 #include "node/node_identity.h"
 #include "node/service/object_service.h"
 
@@ -35,6 +36,7 @@ struct Call {
     io::http::Request& request;
     const io::http::Query& query;
     ObjectService& service;
+    Jobs& jobs;
     const NodeIdentity& node;
     // The path as it counts here, still escaped: easy URLs are rewritten to their /v1 form.
     std::string_view path;

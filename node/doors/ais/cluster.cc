@@ -18,11 +18,11 @@ using io::http::Response;
 
 constexpr std::string_view daemon_allowed = "DELETE, GET, POST, PUT";
 
-// Actions of PUT /v1/cluster (contract, sections 4.6, 4.7 and 9.1), all of a later release.
+// Actions of PUT /v1/cluster (contract, sections 4.6 and 4.7) of a later release.
 constexpr std::string_view cluster_actions[] = {
-    "start",         "stop",         "set-config",  "reset-config",      "rotate-logs",
-    "reload-creds",  "clear-lcache", "reset-stats", "start-maintenance", "stop-maintenance",
-    "shutdown-node", "rm-unsafe",    "shutdown",    "decommission",      "decommission-node",
+    "set-config",  "reset-config",      "rotate-logs",       "reload-creds",  "clear-lcache",
+    "reset-stats", "start-maintenance", "stop-maintenance",  "shutdown-node", "rm-unsafe",
+    "shutdown",    "decommission",      "decommission-node",
 };
 constexpr std::string_view cluster_paths[] = {
     "set-config",   "attach", "detach",    "enable-bend",
@@ -117,6 +117,8 @@ Reply describe_cluster(const Call& call, std::string_view what) {
 
 io::Task<Reply> change_cluster(Call& call) {
     CO_TRY(const auto action, co_await read_action(call));
+    if (action.action == "start") co_return co_await start_job(call, action);
+    if (action.action == "stop") co_return co_await stop_job(call, action);
     if (is_one_of(cluster_actions, action.action)) co_return refuse_not_built(action.action);
     co_return refuse(400, "", fmt::format("invalid action \"{}\"", action.action));
 }

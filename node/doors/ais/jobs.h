@@ -1,18 +1,18 @@
-// Queries about jobs (contract, section 9.3). There are none yet, so these are the answers of a
-// cluster in which no job has run.
+// Jobs as AIStore's clients ask for them: GET /v1/cluster?what=status, status_all, running_all and
+// qryxstats, and PUT /v1/cluster with start and stop (contract, section 9).
 #pragma once
 
 #include <string_view>
 
-#include "node/doors/ais/call.h"
+#include "node/doors/ais/json.h"
 
 namespace penstock::node::ais {
 
-// `what` is `status`, `status_all`, `running_all` or `qryxstats`.
 bool is_job_query(std::string_view what);
 io::Task<Reply> query_jobs(Call& call, std::string_view what);
 
-// A kind or its display name (contract, section 19.2).
-bool is_job_kind(std::string_view kind);
+// PUT /v1/cluster with "start" or "stop".
+io::Task<Reply> start_job(Call& call, const Action& action);
+io::Task<Reply> stop_job(Call& call, const Action& action);
 
 }  // namespace penstock::node::ais

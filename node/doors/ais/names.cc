@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "node/doors/ais/json.h"
 #include "node/store/object_name.h"
 
 namespace penstock::node::ais {
@@ -133,6 +134,43 @@ std::expected<BucketName, ApiError> bucket_from(const Call& call, std::string_vi
                       fmt::format("p[{}]: failed to lookup bucket {}://{}, err: {}",
                                   gateway_id(call.node), provider_scheme(bucket.provider),
                                   bucket.name, missing_backend(bucket.provider)));
+    }
+    return bucket;
+}
+
+std::expected<BucketName, ApiError> bucket_from_uname(std::string_view uname) {
+    const std::string_view whole = uname;
+    const auto refuse_uname = [whole] {
+        return refuse(400, "", fmt::format("invalid destination \"{}\"", whole));
+    };
+    std::string_view parts[2];
+    for (std::string_view& part : parts) {
+        const size_t slash = uname.find('/');
+        if (slash == std::string_view::npos) return refuse_uname();
+        part = uname.substr(0, slash);
+        uname.remove_prefix(slash + 1);
+    }
+    if (uname.ends_with('/')) uname.remove_suffix(1);
+    BucketName name;
+    TRY_STATUS(set_namespace(parts[1], name));
+    name.name = uname;
+    if (parts[0] != "ais") return refuse(501, "ErrNotImpl", missing_backend(parts[0]));
+    if (!check_bucket_name(name.name)) return refuse(400, "", bucket_name_fault(name.name));
+    return name;
+}
+
+std::expected<BucketName, ApiError> bucket_from_json(const nlohmann::json& json) {
+    BucketName bucket;
+    bucket.name = string_of(json, "name");
+    const std::string provider = string_of(json, "provider", "ais");
+    if (!provider.empty()) bucket.provider = provider;
+    const auto space = json.find("namespace");
+    if (space != json.end() && space->is_object()) {
+        TRY_STATUS(set_namespace(
+            fmt::format("@{}#{}", string_of(*space, "uuid"), string_of(*space, "name")), bucket));
+    }
+    if (!bucket.name.empty() && !check_bucket_name(bucket.name)) {
+        return refuse(400, "", bucket_name_fault(bucket.name));
     }
     return bucket;
 }

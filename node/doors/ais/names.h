@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,11 @@ std::expected<BucketName, ApiError> any_bucket_from(const Call& call,
                                                     std::string_view escaped_name);
 // Namespace "@uuid#name" into a bucket's name.
 std::expected<void, ApiError> set_namespace(std::string_view text, BucketName& into);
+
+// "ais/@#/name/": a bucket in one word (contract, section 1.10); one slash at the end is fine.
+std::expected<BucketName, ApiError> bucket_from_uname(std::string_view uname);
+// {"name", "provider", "namespace": {"uuid", "name"}}, of which all but the name may be missing.
+std::expected<BucketName, ApiError> bucket_from_json(const nlohmann::json& json);
 
 // An object as the request names it.
 struct ObjectTarget {

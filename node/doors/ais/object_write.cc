@@ -131,13 +131,11 @@ std::expected<ObjectTarget, ApiError> object_from_uname(const Call& call, std::s
 // The copy is a new object: its versions begin anew, its metadata goes along.
 io::Task<Reply> copy_object(Call& call, const ObjectTarget& from, std::string_view uname) {
     CO_TRY(const ObjectTarget to, object_from_uname(call, uname));
-    auto opened = co_await call.service.get(call.core, from.address(), {});
-    if (!opened) co_return std::unexpected(object_error(call, from, opened.error()));
-    PutRequest asked{.custom = opened->attributes.custom};
-    const auto stored = co_await call.service.put(call.core, to.address(), std::move(opened->body),
-                                                  std::move(asked));
-    if (!stored) co_return std::unexpected(object_error(call, to, stored.error()));
-    co_return empty_response();
+    const auto copied = co_await call.service.copy(call.core, from.address(), to.address(), {});
+    if (copied) co_return empty_response();
+    // Which of the two it is about, a second look tells.
+    const auto source = co_await call.service.stat(call.core, from.address());
+    co_return std::unexpected(object_error(call, source ? to : from, copied.error()));
 }
 
 std::expected<void, ApiError> check_put_options(const Call& call) {
@@ -209,7 +207,10 @@ io::Task<Reply> post_object(Call& call, const ObjectTarget& target) {
             co_return refuse(400, "errInvalidPath",
                              fmt::format("invalid object name \"{}\"", action.name));
         }
-        co_return refuse_not_built("rename-obj");
+        const Status renamed =
+            co_await call.service.rename(call.core, target.address(), action.name);
+        if (!renamed) co_return std::unexpected(object_error(call, target, renamed.error()));
+        co_return empty_response();
     }
     if (action.action == "mpt-upload" || action.action == "mpt-complete") {
         co_return refuse_not_built("multipart upload");

@@ -5,6 +5,7 @@
 #include "node/doors/ais/access.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/json.h"
+#include "node/doors/ais/multi_object.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -16,7 +17,7 @@ io::Task<Reply> post_objects(Call& call, std::string_view bucket) {
     CO_TRY(const BucketName name, bucket_from(call, bucket));
     CO_TRY(const Action action, co_await read_action(call));
     CO_TRY(const auto found, find_bucket(call, name));
-    if (action.action == "promote") co_return refuse_not_built("promote");
+    if (action.action == "promote") co_return co_await promote(call, name, action);
     if (action.action == "blob-download") {
         co_return refuse(400, "ErrNotRemoteBck",
                          fmt::format("blob-download: expecting remote bucket (have {})",

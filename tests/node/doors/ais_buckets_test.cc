@@ -183,10 +183,11 @@ TEST_F(AisBucketsTest, ActionsAreKnownLaterOrWrong) {
     const auto status = [&](const std::string& method, const std::string& body) {
         return ask(method, "/v1/buckets/b?provider=ais", body).status;
     };
-    for (const std::string action : {"move-bck", "copy-bck", "rechunk", "copy-listrange"}) {
+    for (const std::string action : {"etl-bck", "make-n-copies", "rechunk", "etl-listrange"}) {
         EXPECT_EQ(status("POST", R"({"action":")" + action + "\"}"), 501) << action;
     }
-    EXPECT_EQ(status("DELETE", R"({"action":"delete-listrange","value":{"objnames":["a"]}})"), 501);
+    EXPECT_EQ(status("DELETE", R"({"action":"evict-listrange","value":{"objnames":["a"]}})"), 400);
+    EXPECT_EQ(status("POST", R"({"action":"prefetch-listrange","value":{"objnames":["a"]}})"), 400);
     EXPECT_EQ(status("DELETE", R"({"action":"evict-remote-bck"})"), 400);
     EXPECT_EQ(status("PUT", R"({"action":"archive"})"), 501);
     for (const std::string method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {

@@ -123,11 +123,15 @@ TEST_F(AisClusterTest, WhatIsNotBuiltWrongOrUnknownIsToldApart) {
         return ask(method, target, body).status;
     };
     EXPECT_EQ(status("PUT", "/v1/cluster/set-config?log.level=4"), 501);
-    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"start","value":{"Kind":"lru"}})"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"rotate-logs","value":null})"), 501);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"nonsense"})"), 400);
-    for (const std::string path : {"download", "sort", "etl", "ml/moss", "tokens"}) {
+    for (const std::string path : {"download/abort", "sort?uuid=x", "etl", "ml/moss", "tokens"}) {
         EXPECT_EQ(status("GET", "/v1/" + path), 501) << path;
     }
+    EXPECT_EQ(status("GET", "/v1/download", R"({"id":"dnl-1"})"), 501);
+    EXPECT_EQ(status("GET", "/v1/download"), 400);
+    EXPECT_EQ(ask("GET", "/v1/download", R"({"id":"","regex":""})").body, "[]\n");
+    EXPECT_EQ(ask("GET", "/v1/sort?only_active=true&regex=").body, "[]\n");
     for (const std::string path : {"/", "/v1", "/v1/nonsense", "/v1/xactions", "/nonsense"}) {
         EXPECT_EQ(status("GET", path), 400) << path;
     }

@@ -5,6 +5,7 @@
 
 #include "io/cores.h"
 #include "io/http/connection.h"
+#include "io/memory_disk.h"
 #include "node/doors/ais/ais_door.h"
 #include "tests/node/doors/fake_service.h"
 
@@ -28,7 +29,14 @@ private:
 io::Task<void> serve(io::Cores& cores, const NodeIdentity& node) {
     io::Reactor& reactor = cores.reactor(0);
     FakeService service(reactor, cores.buffers(0));
-    AisDoor door(service, node, reactor);
+    const Log log = Log::quiet();
+    io::MemoryStorage storage;
+    const std::unique_ptr<io::BlockingDisk> disk = storage.make_blocking_disk();
+    const JobsParts parts{&service,      {&reactor}, &cores.buffers(0),
+                          &cores.pool(), disk.get(), &reactor.clock()};
+    const auto jobs = co_await Jobs::open(parts, {}, log);
+    ASSERT(jobs);
+    AisDoor door(service, **jobs, node, reactor);
     DoorHandler handler(door);
     io::http::Server server(reactor, cores.buffers(0), handler, {});
     const Result<io::Address> address = io::Address::parse(node.http_address);

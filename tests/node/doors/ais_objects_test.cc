@@ -355,8 +355,6 @@ TEST_F(AisObjectsTest, WhatIsNotBuiltSaysSo) {
     EXPECT_EQ(tcode(put("b/o?uploadId=u&partNumber=1", "x")), "ErrNotImpl");
     EXPECT_EQ(tcode(put("b/o.tar?archpath=m", "x")), "ErrNotImpl");
     EXPECT_EQ(tcode(get("b/o?etl_name=e")), "ErrNotImpl");
-    EXPECT_EQ(tcode(ask("POST", "/v1/objects/b/o", R"({"action":"rename-obj","name":"n"})")),
-              "ErrNotImpl");
     EXPECT_EQ(tcode(ask("POST", "/v1/objects/b/o", R"({"action":"mpt-upload"})")), "ErrNotImpl");
     EXPECT_EQ(ask("POST", "/v1/objects/b/o", R"({"action":"check-lock"})").status, 200);
     EXPECT_EQ(ask("POST", "/v1/objects/b/o", R"({"action":"nonsense"})").status, 400);

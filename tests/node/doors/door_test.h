@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/memory_disk.h"
 #include "io/sim_kernel.h"
 #include "node/doors/ais/ais_door.h"
 #include "tests/node/doors/fake_service.h"
@@ -39,7 +40,10 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 
 class DoorTest : public ::testing::Test {
 protected:
-    void TearDown() override { reactor_.run_until_done(door_.stop()); }
+    void TearDown() override {
+        reactor_.run_until_done(door_.stop());
+        reactor_.run_until_done(jobs_->stop());
+    }
 
     Answer ask(std::string_view method, const std::string& target, std::string_view body = "",
                const Headers& headers = {}) {
@@ -94,6 +98,19 @@ protected:
         return found;
     }
 
+    static std::unique_ptr<Jobs> open_jobs(ObjectService& service, io::Reactor& reactor,
+                                           io::BufferPool& buffers, io::Pool& pool,
+                                           io::BlockingDisk& disk, const Log& log) {
+        const JobsParts parts{&service, {&reactor}, &buffers, &pool, &disk, &reactor.clock()};
+        JobsOptions options;
+        options.promote_root = ::testing::TempDir() + "/door-promote";
+        return *reactor.run_until_done(Jobs::open(parts, options, log));
+    }
+    // What a job that was started says of itself once its work is done.
+    JobSnapshot finished(const std::string& id) {
+        return reactor_.run_until_done(jobs_->wait(0, id, 1'000'000'000)).value_or(JobSnapshot());
+    }
+
     io::SimWorld world_{1};
     io::Reactor reactor_{io::make_sim_kernel(world_), {}};
     io::BufferPool buffers_{1 << 20};
@@ -108,7 +125,12 @@ protected:
                        .started_ns = 1'767'225'600'000'000'000,
                        .pid = 1,
                        .cores = 1};
-    AisDoor door_{service_, node_, reactor_};
+    Log log_ = Log::quiet();
+    io::MemoryStorage storage_;
+    std::unique_ptr<io::BlockingDisk> disk_ = storage_.make_blocking_disk();
+    std::unique_ptr<io::Pool> pool_ = io::make_inline_pool();
+    std::unique_ptr<Jobs> jobs_ = open_jobs(service_, reactor_, buffers_, *pool_, *disk_, log_);
+    AisDoor door_{service_, *jobs_, node_, reactor_};
 };
 
 }  // namespace penstock::node::testing

@@ -13,7 +13,7 @@ namespace {
 
 // The contract's access bits (section 19.5) that objects need.
 enum : uint64_t { may_get = 1, may_head = 2, may_put = 4, may_delete = 16, may_update = 128 };
-enum : uint64_t { may_list = 512, may_destroy = 32768 };
+enum : uint64_t { may_list = 512, may_destroy = 32768, may_move = 32, may_move_bucket = 65536 };
 
 ContentChecksum digest_with(const EVP_MD* method, ChecksumType type, std::string_view bytes) {
     ContentChecksum checksum{type, 0, {}};
@@ -122,6 +122,19 @@ io::Task<Status> FakeService::set_properties(uint32_t, BucketName name,
     co_return Status();
 }
 
+io::Task<Status> FakeService::rename_bucket(uint32_t, BucketName from, BucketName to) {
+    CO_TRY([[maybe_unused]] Entry * entry, open(from, may_move_bucket));
+    if (entries_.contains(to)) co_return fail(Errc::exists, to.name);
+    auto node = entries_.extract(from);
+    node.key() = to;
+    Bucket renamed = *node.mapped().bucket;
+    renamed.name = to;
+    node.mapped().bucket = std::make_shared<Bucket>(std::move(renamed));
+    entries_.insert(std::move(node));
+    ++metadata_version_;
+    co_return Status();
+}
+
 io::Task<Result<ObjectAttributes>> FakeService::put(uint32_t, ObjectAddress address, io::Body body,
                                                     PutRequest request) {
     if (auto failure = take_failure()) co_return fail(*failure);
@@ -189,6 +202,31 @@ io::Task<Result<Version>> FakeService::remove(uint32_t, ObjectAddress address,
     (void)object;
     entry->objects.erase(std::string(address.object));
     co_return version;
+}
+
+io::Task<Result<std::vector<Status>>> FakeService::remove_many(
+    uint32_t core, const BucketName& bucket, const std::vector<std::string_view>& names) {
+    CO_TRY([[maybe_unused]] Entry * entry, open(bucket, may_delete));
+    std::vector<Status> outcomes;
+    for (const std::string_view name : names) {
+        const Result<Version> removed = co_await remove(core, {bucket, name}, {});
+        outcomes.push_back(removed ? Status() : fail(removed.error()));
+    }
+    co_return outcomes;
+}
+
+io::Task<Result<ObjectAttributes>> FakeService::copy(uint32_t core, ObjectAddress from,
+                                                     ObjectAddress to, Condition condition) {
+    CO_TRY(OpenedObject opened, co_await get(core, from, {}));
+    PutRequest request{.condition = condition, .custom = opened.attributes.custom};
+    co_return co_await put(core, to, std::move(opened.body), std::move(request));
+}
+
+io::Task<Status> FakeService::rename(uint32_t core, ObjectAddress from, std::string_view to) {
+    CO_TRY([[maybe_unused]] Entry * entry, open(from.bucket, may_move));
+    CO_TRY_STATUS(co_await copy(core, from, {from.bucket, to}, {}));
+    if (to != from.object) CO_TRY_STATUS(co_await remove(core, from, {}));
+    co_return Status();
 }
 
 io::Task<Result<ObjectAttributes>> FakeService::set_custom(uint32_t, ObjectAddress address,

@@ -28,6 +28,7 @@ public:
     io::Task<Status> destroy_bucket(uint32_t core, BucketName name) override;
     io::Task<Status> set_properties(uint32_t core, BucketName name,
                                     BucketProperties properties) override;
+    io::Task<Status> rename_bucket(uint32_t core, BucketName from, BucketName to) override;
     uint64_t metadata_version(uint32_t) override { return metadata_version_; }
 
     Owner owner_of(const ObjectAddress&) override { return {"fakenode", true}; }
@@ -43,6 +44,12 @@ public:
     io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectAddress address) override;
     io::Task<Result<Version>> remove(uint32_t core, ObjectAddress address,
                                      Condition condition) override;
+    io::Task<Result<std::vector<Status>>> remove_many(
+        uint32_t core, const BucketName& bucket,
+        const std::vector<std::string_view>& names) override;
+    io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from, ObjectAddress to,
+                                            Condition condition) override;
+    io::Task<Status> rename(uint32_t core, ObjectAddress from, std::string_view to) override;
     io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
                                                   CustomMetadata custom, bool replaces) override;
     io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,

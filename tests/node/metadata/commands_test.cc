@@ -15,7 +15,8 @@ std::vector<Command> samples() {
     properties.other_json = R"({"mirror":{"enabled":true}})";
     return {CreateBucket{{"ais", "", "", "b"}, properties, 12},
             DestroyBucket{{"aws", "uuid", "ns", "b.c"}},
-            SetProperties{{"ais", "", "", "b"}, properties}, SetValue{"node.id", "abc"}};
+            SetProperties{{"ais", "", "", "b"}, properties}, SetValue{"node.id", "abc"},
+            RenameBucket{{"ais", "", "ns", "b"}, {"ais", "", "", "c"}}};
 }
 
 TEST(CommandsTest, WhatIsEncodedReadsBackTheSame) {
@@ -39,8 +40,13 @@ TEST(CommandsTest, EveryTruncationAndEveryExtraByteIsRefused) {
 
 TEST(CommandsTest, ANewerVersionIsNotTakenForDamage) {
     std::vector<std::byte> bytes = encode_command(SetValue{"k", "v"});
-    bytes[0] = std::byte{2};
+    bytes[0] = std::byte{3};
     EXPECT_EQ(parse_command(bytes).error().code, Errc::invalid);
+    // Renaming came with version 2, which the release before refuses as a newer one's.
+    EXPECT_EQ(encode_command(RenameBucket{{"ais", "", "", "b"}, {"ais", "", "", "c"}})[0],
+              std::byte{2});
+    bytes[0] = std::byte{2};
+    EXPECT_EQ(parse_command(bytes).error().code, Errc::corrupt);
 }
 
 TEST(CommandsTest, BadNamesAndOversizedValuesAreRefused) {

@@ -52,6 +52,27 @@ TEST(StateTest, ABucketNumberIsNeverGivenTwice) {
     EXPECT_GT(state->find(name_of("a"))->id, first);
 }
 
+TEST(StateTest, ARenamedBucketKeepsItsNumberAndMovesInTheOrder) {
+    StatePointer state = MetadataState::empty();
+    for (const char* name : {"a", "b", "c"}) state = create(state, name);
+    const BucketId id = state->find(name_of("a"))->id;
+    const auto renamed = state->apply(RenameBucket{name_of("a"), name_of("bb")});
+    ASSERT_TRUE(renamed);
+    EXPECT_EQ(renamed->bucket, id);
+    EXPECT_THAT(names(renamed->state), ElementsAre("b", "bb", "c"));
+    EXPECT_EQ(renamed->state->find(name_of("bb"))->id, id);
+    EXPECT_EQ(renamed->state->find(name_of("a")), nullptr);
+    EXPECT_EQ(renamed->state->bucket_count(), 3U);
+    EXPECT_THAT(names(state), ElementsAre("a", "b", "c"));
+    const StatePointer after = *MetadataState::parse(renamed->state->encode());
+    EXPECT_EQ(after->find(name_of("bb"))->id, id);
+    EXPECT_EQ(state->apply(RenameBucket{name_of("a"), name_of("b")}).error().code, Errc::exists);
+    EXPECT_EQ(state->apply(RenameBucket{name_of("x"), name_of("y")}).error().code, Errc::not_found);
+    StatePointer alone = create(MetadataState::empty(), "z");
+    alone = alone->apply(RenameBucket{name_of("z"), name_of("a")})->state;
+    EXPECT_THAT(names(alone), ElementsAre("a"));
+}
+
 TEST(StateTest, WhatIsRefusedChangesNothing) {
     const StatePointer state = create(MetadataState::empty(), "a");
     EXPECT_EQ(state->apply(CreateBucket{name_of("a"), {}, 1}).error().code, Errc::exists);

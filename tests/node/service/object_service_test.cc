@@ -195,6 +195,49 @@ TEST_F(ObjectServiceTest, ADestroyedBucketsObjectsDoNotComeBackUnderANewOne) {
     EXPECT_TRUE(list()->entries.empty());
 }
 
+TEST_F(ObjectServiceTest, ARenamedBucketHasItsObjectsUnderTheNewNameOnEveryCore) {
+    ASSERT_TRUE(put("a", "kept"));
+    const BucketName old = bucket_;
+    bucket_.name = "renamed";
+    ASSERT_TRUE(cores_->run_on(1, [&] { return service_->rename_bucket(1, old, bucket_); }));
+    for (uint32_t core = 0; core < core_count; ++core) EXPECT_EQ(*get("a", {}, core), "kept");
+    EXPECT_EQ(
+        cores_->run_on(0, [&] { return service_->rename_bucket(0, old, bucket_); }).error().code,
+        Errc::not_found);
+    bucket_ = old;
+    EXPECT_EQ(get("a").error().code, Errc::not_found);
+    ASSERT_TRUE(create());
+    EXPECT_TRUE(list()->entries.empty());
+}
+
+TEST_F(ObjectServiceTest, RenamingAnObjectMovesTheVersionThatIsThere) {
+    ASSERT_TRUE(put("a", "one"));
+    ASSERT_TRUE(put("b", "replaced"));
+    const auto rename = [this](const std::string& from, const std::string& to) {
+        return cores_->run_on(1, [&] { return service_->rename(1, {bucket_, from}, to); });
+    };
+    ASSERT_TRUE(rename("a", "b"));
+    EXPECT_EQ(*get("b"), "one");
+    EXPECT_EQ(get("a").error().code, Errc::not_found);
+    EXPECT_EQ(rename("a", "c").error().code, Errc::not_found);
+    ASSERT_TRUE(rename("b", "b"));
+    EXPECT_EQ(*get("b"), "one");
+    EXPECT_EQ(rename("b", "../c").error().code, Errc::invalid);
+}
+
+TEST_F(ObjectServiceTest, ManyAreRemovedFromAnyCore) {
+    ASSERT_TRUE(put("a", "x"));
+    ASSERT_TRUE(put("b", "x"));
+    const std::vector<std::string_view> names{"a", "nope", "b"};
+    const auto removed =
+        cores_->run_on(1, [&] { return service_->remove_many(1, bucket_, names); });
+    ASSERT_TRUE(removed);
+    EXPECT_TRUE((*removed)[0]);
+    EXPECT_EQ((*removed)[1].error().code, Errc::not_found);
+    EXPECT_TRUE((*removed)[2]);
+    EXPECT_TRUE(list()->entries.empty());
+}
+
 TEST_F(ObjectServiceTest, TheAccessBitsAreAskedFirst) {
     ASSERT_TRUE(put("a", "x"));
     BucketProperties read_only;

@@ -191,6 +191,19 @@ TEST_P(FaultTest, Removal) {
                     {std::nullopt, before_});
 }
 
+TEST_P(FaultTest, ManyRemovalsAtOnce) {
+    each_call_fails(
+        [&](StoreHarness& harness) -> Status {
+            const std::vector<std::string_view> names{"a", "nothing"};
+            const auto removed = harness.run(
+                harness.store().remove_many(0, {1}, "bucket", names, Durability::group));
+            if (!removed) return fail(removed.error());
+            EXPECT_FALSE((*removed)[1]);
+            return (*removed)[0];
+        },
+        {std::nullopt, before_});
+}
+
 TEST_P(FaultTest, ChangeOfMetadata) {
     each_call_fails(
         [&](StoreHarness& harness) { return status_of(harness.set_custom("a", {{"k", "v"}})); },

@@ -271,6 +271,36 @@ TEST_F(StoreTest, ASlowReaderGetsTheOldBytes) {
     EXPECT_EQ(*store().read(std::move(large_opened->body)), large);
 }
 
+TEST_F(StoreTest, ManyRemovalsAtOnceSayOfEachHowItWent) {
+    std::vector<std::string> names;
+    for (int index = 0; index < 3000; ++index) names.push_back("n" + std::to_string(index));
+    for (size_t index = 0; index < 3000; index += 2) ASSERT_TRUE(store().put(names[index], "x"));
+    ASSERT_TRUE(store().put("large", content_of(1, 300'000)));
+    std::vector<std::string_view> views(names.begin(), names.end());
+    views.emplace_back("large");
+    views.emplace_back("n0");  // twice in one call
+    const auto removed =
+        store().run(store().store().remove_many(0, {1}, "bucket", views, Durability::group));
+    ASSERT_TRUE(removed);
+    ASSERT_EQ(removed->size(), views.size());
+    for (size_t index = 0; index < names.size(); ++index) {
+        const Status& outcome = (*removed)[index];
+        if (index % 2 == 0) {
+            EXPECT_TRUE(outcome);
+        } else {
+            EXPECT_EQ(outcome.error().code, Errc::not_found);
+        }
+    }
+    EXPECT_TRUE((*removed)[3000]);
+    EXPECT_EQ((*removed)[3001].error().code, Errc::not_found);
+    for (int round = 0; round < 2; ++round) {
+        EXPECT_TRUE(store().list()->empty());
+        reopen();
+    }
+    EXPECT_TRUE(
+        store().run(store().store().remove_many(0, {1}, "", {}, Durability::group))->empty());
+}
+
 TEST_F(StoreTest, ReplacedObjectFilesAreRemoved) {
     ASSERT_TRUE(store().put("a", content_of(1, 300'000)));
     ASSERT_TRUE(store().put("a", content_of(2, 300'000)));

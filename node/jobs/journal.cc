@@ -1,0 +1,140 @@
+#include "node/jobs/journal.h"
+
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+#include "io/base/units.h"
+
+namespace penstock::node {
+namespace {
+
+constexpr const char* directory = "jobs";
+constexpr const char* path = "jobs/journal";
+constexpr const char* work_path = "jobs/journal.work";
+constexpr uint64_t file_bytes_max = 1_GiB;
+
+Result<std::vector<std::byte>> read_whole(io::BlockingFile& file) {
+    TRY(const uint64_t size, file.size_bytes());
+    if (size > file_bytes_max) return fail(Errc::corrupt, "the jobs' journal is above 1 GiB");
+    std::vector<std::byte> bytes(size);
+    size_t done = 0;
+    while (done < bytes.size()) {
+        TRY(const size_t count, file.read(MutableBytes(bytes).subspan(done), done));
+        if (count == 0) return fail(Errc::corrupt, "the jobs' journal ends early");
+        done += count;
+    }
+    return bytes;
+}
+
+const std::string& id_of(const JobRecord& record) {
+    return std::visit([](const auto& one) -> const std::string& { return one.id; }, record);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<JobJournal>> JobJournal::open(io::BlockingDisk& disk, const Log& log) {
+    std::unique_ptr<JobJournal> journal(new JobJournal(disk, log));
+    TRY_STATUS(journal->read());
+    return journal;
+}
+
+Status JobJournal::read() {
+    Result<std::unique_ptr<io::BlockingFile>> file = disk_.open(path, io::OpenMode::write);
+    if (!file && file.error().code == Errc::not_found) return {};
+    if (!file) return fail(file.error());
+    const Result<std::vector<std::byte>> bytes = read_whole(**file);
+    Status status = bytes ? check_job_header(*bytes) : fail(bytes.error());
+    if (!status && status.error().code == Errc::invalid) return status;
+    size_t at = job_header_bytes;
+    while (status && at < bytes->size()) {
+        std::optional<ParsedJobRecord> parsed = parse_job_record(Bytes(*bytes).subspan(at));
+        if (!parsed) break;
+        take(std::move(parsed->record));
+        at += parsed->bytes;
+    }
+    if (status && at == bytes->size()) {
+        file_ = std::move(*file);
+        end_ = rewritten_bytes_ = at;
+        return {};
+    }
+    // A torn end is what a power cut leaves of a record that nobody was told of.
+    if (!status) {
+        ++corruption_count_;
+        log_.error(
+            "the jobs' journal cannot be read: jobs of before the start are not gone on with",
+            {{"reason", std::string_view(status.error().context)}});
+    } else {
+        log_.warning("the jobs' journal ends in a record that is not whole",
+                     {{"at", uint64_t{at}}, {"bytes", uint64_t{bytes->size()}}});
+    }
+    return {};
+}
+
+void JobJournal::take(JobRecord record) {
+    if (auto* begun = std::get_if<JobBegun>(&record)) {
+        found_.push_back({.begun = std::move(*begun), .position = {}, .progress = {}, .ended = {}});
+        return;
+    }
+    // Most records are about the newest jobs.
+    auto newest_first = found_ | std::views::reverse;
+    const auto found = std::ranges::find_if(
+        newest_first,
+        [&id = id_of(record)](const JournaledJob& job) { return job.begun.id == id; });
+    if (found == newest_first.end()) return;
+    if (auto* moved = std::get_if<JobMoved>(&record)) {
+        found->position = std::move(moved->position);
+        found->progress = std::move(moved->progress);
+    } else if (auto* ended = std::get_if<JobEnded>(&record)) {
+        found->progress = ended->progress;
+        found->ended = std::move(*ended);
+    }
+}
+
+bool JobJournal::needs_rewrite() const {
+    return file_ == nullptr || end_ > std::max(grown_bytes_min, 2 * rewritten_bytes_);
+}
+
+Status JobJournal::append(Bytes records, bool syncs) {
+    ASSERT(file_ != nullptr);
+    Status written = file_->write_exactly(records, end_);
+    if (written && syncs) written = file_->sync();
+    if (!written) {
+        file_.reset();
+        return written;
+    }
+    end_ += records.size();
+    return {};
+}
+
+// Whoever made the directory may have died, or failed, before its name was durable.
+Status JobJournal::make_directory() {
+    if (is_directory_durable_) return {};
+    const Status made = disk_.make_directory(directory);
+    if (!made && made.error().code != Errc::exists) return made;
+    TRY_STATUS(disk_.sync_directory(""));
+    is_directory_durable_ = true;
+    return {};
+}
+
+Status JobJournal::rewrite(Bytes records) {
+    file_.reset();
+    TRY_STATUS(make_directory());
+    if (const Status removed = disk_.remove(work_path);
+        !removed && removed.error().code != Errc::not_found) {
+        return removed;
+    }
+    std::vector<std::byte> header;
+    append_job_header(header);
+    TRY(std::unique_ptr<io::BlockingFile> file, disk_.open(work_path, io::OpenMode::create));
+    TRY_STATUS(file->write_exactly(header, 0));
+    if (!records.empty()) TRY_STATUS(file->write_exactly(records, header.size()));
+    TRY_STATUS(file->sync());
+    TRY_STATUS(disk_.rename(work_path, path));
+    TRY_STATUS(disk_.sync_directory(directory));
+    file_ = std::move(file);
+    end_ = rewritten_bytes_ = header.size() + records.size();
+    return {};
+}
+
+}  // namespace penstock::node
