@@ -160,7 +160,8 @@ void Reader::mark_verified(const ReadRecord& record, const Place& place) {
 }
 
 io::Task<Result<OpenedObject>> Reader::open(ObjectName name, Place place, ReadRange range) {
-    if (!place.is_in_files() && place.record_bytes() > file_range_bytes_min) {
+    const bool may_be_sent = range.size >= file_range_bytes_min && begins_with_a_page(range.offset);
+    if (may_be_sent && !place.is_in_files() && place.record_bytes() > file_range_bytes_min) {
         std::optional<OpenedObject> opened = open_in_place(name, place, range);
         if (opened) co_return std::move(*opened);
     }

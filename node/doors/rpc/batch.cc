@@ -48,6 +48,7 @@ public:
 
     // The caller has looked that it fits.
     Status append(Bytes bytes) {
+        if (bytes.empty()) return {};
         size_bytes_ += bytes.size();
         if (is_file() && bytes.size() >= gathered_bytes) {
             TRY_STATUS(flush());
