@@ -48,6 +48,27 @@ ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom) 
     return attributes;
 }
 
+RecordDraft draft_of(const ReadRecord& read) {
+    const RecordHead& head = read.header.head;
+    RecordDraft draft;
+    draft.kind = head.kind;
+    draft.flags = head.flags;
+    draft.bucket = head.bucket;
+    draft.bucket_label = read.header.bucket_label;
+    draft.object = read.header.object;
+    draft.digest = head.digest;
+    draft.content_bytes = head.content_bytes;
+    draft.modified_ns = head.modified_ns;
+    draft.expires_ns = head.expires_ns;
+    draft.display_version = head.display_version;
+    draft.checksum = head.checksum;
+    draft.version = head.version;
+    draft.variable = read.header.variable;
+    draft.payload = read.bytes.bytes().subspan(head.header_bytes(), head.payload_bytes);
+    draft.payload_crc = head.payload_crc;
+    return draft;
+}
+
 std::unexpected<Error> Reader::corrupt(const char* what, const Place& place) {
     corruption_count_ += 1;
     log_.error(what, {{"segment", uint64_t{place.segment}}, {"offset", place.offset_bytes()}});

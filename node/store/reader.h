@@ -35,6 +35,9 @@ struct ReadRecord {
     RecordHeader header;
 };
 
+// The same record, to be logged again: its version and times included. Views into `read`.
+RecordDraft draft_of(const ReadRecord& read);
+
 class Reader {
 public:
     // All must outlive it.

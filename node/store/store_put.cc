@@ -277,24 +277,14 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_custom(Core& from, ObjectNa
     change.durability = durability;
     change.keeps_display = true;
     RecordDraft& draft = change.draft;
-    draft.kind = head.kind;
-    draft.flags = head.flags;
-    draft.bucket = name.bucket;
-    draft.bucket_label = name.bucket_label;
-    draft.object = name.object;
-    draft.digest = head.digest;
-    draft.content_bytes = head.content_bytes;
-    draft.modified_ns = head.modified_ns;
-    draft.expires_ns = head.expires_ns;
-    draft.display_version = head.display_version;
-    draft.checksum = head.checksum;
+    draft = draft_of(record);
+    draft.version = {};                      // a new one, given by the log
+    draft.bucket_label = name.bucket_label;  // the bucket may have been renamed
     if (head.kind == RecordKind::extents) {
         draft.payload = encoded;
         draft.payload_crc = crc32c(encoded);
     } else {
         draft.variable = encoded;
-        draft.payload = record.bytes.bytes().subspan(head.header_bytes(), head.payload_bytes);
-        draft.payload_crc = head.payload_crc;
     }
     CO_TRY(const Committed committed, co_await commit_on_home(from, change));
     ObjectAttributes result = attributes_from(head, std::move(attributes.custom));
