@@ -326,6 +326,12 @@ io::Task<Result<ObjectAttributes>> StoreImpl::stat(uint32_t number, ObjectName n
     co_return co_await read_current<ObjectAttributes>(from, name, read);
 }
 
+io::Task<Result<uint64_t>> StoreImpl::verify(uint32_t number, ObjectName name) {
+    Core& from = core(number);
+    const auto read = [&](Place place) { return from.reader.verify(name, place); };
+    co_return co_await read_current<uint64_t>(from, name, read);
+}
+
 io::Task<Result<std::optional<OpenedObject>>> StoreImpl::open_file(uint32_t number,
                                                                    ObjectName name) {
     Core& from = core(number);

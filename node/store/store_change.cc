@@ -25,7 +25,7 @@ io::Task<Result<StoreImpl::Committed>> StoreImpl::commit(Change& change) {
                                : current       ? current->display_version
                                                : 0;
     if (begun.count > 0 && begun.is_removal) display_version = 0;
-    if (!change.keeps_display) {
+    if (!change.keeps_display && !change.has_display) {
         change.draft.display_version = change.counts_versions ? display_version + 1 : 1;
     }
     begun.count += 1;

@@ -174,6 +174,20 @@ TEST_P(FaultTest, OverwriteOfALargeObject) {
                     {content, before_});
 }
 
+TEST_P(FaultTest, Adoption) {
+    const std::string content = content_of(2, 60'000);
+    prepare_ = [&](StoreHarness& harness) {
+        const auto file = harness.disk().blocking().open("foreign", io::OpenMode::create);
+        EXPECT_TRUE(file && (*file)->write_exactly(as_bytes(content), 0));
+    };
+    each_call_fails(
+        [&](StoreHarness& harness) {
+            return status_of(harness.run(
+                harness.store().adopt(0, StoreHarness::name("a"), "/foreign", PutOptions())));
+        },
+        {content, before_});
+}
+
 TEST_P(FaultTest, PutThatNeedsANewSegment) {
     const std::string content = content_of(2, 8000);
     each_call_fails(
