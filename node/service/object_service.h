@@ -107,6 +107,10 @@ public:
     virtual io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
                                             ListOptions options) = 0;
 
+    // The same whatever the bucket's access bits say: for maintenance.
+    virtual io::Task<Result<ListPage>> list_unchecked(uint32_t core, BucketId bucket,
+                                                      ListOptions options) = 0;
+
     // Members. `format_hint`: an extension or MIME type that overrides detection, or "".
     // attributes.size_bytes is the member's; `invalid`: no archive; `corrupt`: the member lies
     // behind the place where the shard is damaged (the context says where).

@@ -120,6 +120,7 @@ io::Task<Result<ReadRecord>> Reader::read_record(Place place) {
 io::Task<Result<ReadRecord>> Reader::read_record_of(ObjectName name, Place place) {
     CO_TRY(ReadRecord record, co_await read_record(place));
     const RecordHead& head = record.header.head;
+    if (head.kind == RecordKind::lost) co_return corrupt("an object whose record was lost", place);
     const bool is_content = head.kind == RecordKind::object || head.kind == RecordKind::extents;
     if (!is_content || head.bucket != name.bucket || record.header.object != name.object) {
         co_return corrupt("another object's record", place);
@@ -129,6 +130,9 @@ io::Task<Result<ReadRecord>> Reader::read_record_of(ObjectName name, Place place
 
 Result<Attributes> Reader::attributes_of(const ReadRecord& record) {
     const RecordHead& head = record.header.head;
+    if (head.kind == RecordKind::lost) {
+        return fail(Errc::corrupt, "what belonged to a lost object is not known");
+    }
     Bytes encoded = record.header.variable;
     if (head.kind == RecordKind::extents) {
         encoded = record.bytes.bytes().subspan(head.header_bytes(), head.payload_bytes);

@@ -75,6 +75,9 @@ public:
     // Held by reads that nobody waits for, so that a stop does.
     io::Gate& gate() { return gate_; }
     uint64_t corruption_count() const { return corruption_count_; }
+    // By verify(), those that were found whole.
+    uint64_t verified_objects() const { return verified_objects_; }
+    uint64_t verified_bytes() const { return verified_bytes_; }
     // What to say when a file of the object whose current record lies at `place` is not there.
     std::unexpected<Error> missing(const Place& place);
 
@@ -90,6 +93,7 @@ private:
     // The file of an extent with its checksums loaded.
     io::Task<Result<std::shared_ptr<OpenFile>>> open_extent(const Extent& extent);
     io::Task<Result<io::Chunk>> read_short(const OpenExtent& extent);
+    io::Task<Result<uint64_t>> verify_all(ObjectName name, Place place);
     io::Task<Result<uint64_t>> verify_extent(const Extent& extent, MutableBytes buffer);
     io::Task<Result<std::vector<std::byte>>> stored_attachment(const StoredAttachment& stored);
 
@@ -98,6 +102,8 @@ private:
     io::Gate& gate_;
     const Log& log_;
     uint64_t corruption_count_ = 0;
+    uint64_t verified_objects_ = 0;
+    uint64_t verified_bytes_ = 0;
 };
 
 ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom);

@@ -136,6 +136,10 @@ struct StoreUsage {
     uint64_t compacted_bytes = 0;
     uint64_t freed_bytes = 0;
     uint64_t freed_segments = 0;
+    uint64_t lost_objects = 0;  // given up by compaction: their bytes are in quarantine/
+    // By verify() since the start, where all was well.
+    uint64_t verified_objects = 0;
+    uint64_t verified_bytes = 0;
 };
 
 struct StoreOptions {

@@ -201,6 +201,8 @@ io::Task<void> StoreImpl::reclaim_files(const Place& place) {
     // What replaced it must be durable first: a power cut must not bring back a record without its
     // files. If anything fails here, the sweep of the next start does it.
     if (!co_await records_->sync()) co_return;
+    // A lost tail may have held what replaced it: then the old record counts after a restart.
+    if (records_->stats().lost_tails > 0) co_return;
     const Result<ReadRecord> record = co_await home().reader.read_record(place);
     if (!record) co_return;
     const Result<Attributes> attributes = Reader::attributes_of(*record);

@@ -25,6 +25,7 @@
 #include "node/store/mountpath.h"
 #include "node/store/names.h"
 #include "node/store/object_file.h"
+#include "node/store/quarantine.h"
 #include "node/store/reader.h"
 #include "node/store/recovery.h"
 #include "node/store/space.h"
@@ -198,6 +199,7 @@ private:
     std::unique_ptr<Names> names_;
     std::unique_ptr<Space> space_;
     std::unique_ptr<RecordLog> records_;
+    std::unique_ptr<Quarantine> quarantine_;
     std::unique_ptr<Compactor> compactor_;
     bool is_log_started_ = false;
     bool is_stopped_ = false;

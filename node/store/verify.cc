@@ -50,6 +50,13 @@ private:
 }  // namespace
 
 io::Task<Result<uint64_t>> Reader::verify(ObjectName name, Place place) {
+    CO_TRY(const uint64_t bytes, co_await verify_all(name, place));
+    verified_objects_ += 1;
+    verified_bytes_ += bytes;
+    co_return bytes;
+}
+
+io::Task<Result<uint64_t>> Reader::verify_all(ObjectName name, Place place) {
     DeviceFile segment;
     CO_TRY_STATUS(co_await segment.open(*core_.disk, segment_path(place.segment)));
     const uint64_t record_bytes = place.record_bytes();
@@ -65,6 +72,9 @@ io::Task<Result<uint64_t>> Reader::verify(ObjectName name, Place place) {
     const bool is_right = header && header->head.lsn == begin_of(place) &&
                           header->head.bucket == name.bucket && header->object == name.object;
     if (!is_right) co_return corrupt("not the record that should be here", place);
+    if (header->head.kind == RecordKind::lost) {
+        co_return corrupt("an object whose record was lost", place);
+    }
     const std::optional<Bytes> payload = checked_payload(header->head, *record);
     if (!payload) co_return corrupt("damaged content", place);
     const bool is_large = header->head.kind == RecordKind::extents;

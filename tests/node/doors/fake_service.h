@@ -62,6 +62,8 @@ public:
                                                   CustomMetadata custom, bool replaces) override;
     io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
                                     ListOptions options) override;
+    io::Task<Result<ListPage>> list_unchecked(uint32_t core, BucketId bucket,
+                                              ListOptions options) override;
     io::Task<Result<OpenedObject>> get_member(uint32_t core, ObjectAddress shard,
                                               std::string_view member, std::string_view format_hint,
                                               ReadRange range) override;
