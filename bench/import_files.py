@@ -3,8 +3,8 @@
 directory of small files, against `cp -r` to the same disk with one sync at its end.
 
 Three ways in turn, each from a cold page cache where we may drop it: `cp -r` and `sync`; `penstock
-import --adopt` (hard links); `penstock import` of a TAR of the same files. Prints files/s, medians of the
-rounds, and the ratio to `cp -r`: the issue asks for at least 0.5.
+import --adopt` (hard links); `penstock import` of a TAR of the same files. Prints files/s, medians
+of the rounds, and the ratio to `cp -r`, which is to be 0.5 at least.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 // Scrub: finds each damaged object and names it, touches nothing, goes on after a stop.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "tests/node/jobs/jobs_harness.h"
