@@ -152,8 +152,8 @@ Connection::Sent Connection::send() {
             skipped = 0;
             while (offset < request.content_bytes && count < pieces_max) {
                 Bytes piece = content_.from(offset);
-                piece = piece.first(std::min<uint64_t>(piece.size(),
-                                                       request.content_bytes - offset));
+                piece =
+                    piece.first(std::min<uint64_t>(piece.size(), request.content_bytes - offset));
                 pieces[count++] = {const_cast<std::byte*>(piece.data()), piece.size()};
                 offset += piece.size();
             }

@@ -85,7 +85,7 @@ private:
     uint64_t sent_bytes_ = 0;
     Request last_;  // the last request, where there is one at a time
 
-    std::vector<Flight> flights_;    // by id
+    std::vector<Flight> flights_;  // by id
     std::vector<bool> is_flying_;
     std::vector<uint32_t> free_ids_;
     uint32_t in_flight_ = 0;

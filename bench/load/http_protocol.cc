@@ -77,7 +77,8 @@ private:
         }
         if (!text.starts_with("HTTP/1.") || end < 12) return std::nullopt;
         uint32_t status = 0;
-        if (std::from_chars(text.data() + 9, text.data() + 12, status).ec != std::errc()) {
+        const char* status_end = text.data() + 12;
+        if (std::from_chars(text.data() + 9, status_end, status).ptr != status_end) {
             return std::nullopt;
         }
         if (status == 100) return end + 4;

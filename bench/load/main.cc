@@ -49,11 +49,15 @@ public:
         const std::optional<double> cpu_before = cpu.seconds();
         const uint64_t begin = now_ns();
         const auto duration = static_cast<uint64_t>(options_.duration_s * 1e9);
-        run(workers, [&](uint32_t index) {
-            const double rate = options_.rate_per_s / options_.threads;
-            const double offset = options_.is_open_loop() ? 1e9 / options_.rate_per_s * index : 0;
-            return Worker::Plan{begin, begin + duration, rate, static_cast<uint64_t>(offset)};
-        }, 0);
+        run(
+            workers,
+            [&](uint32_t index) {
+                const double rate = options_.rate_per_s / options_.threads;
+                const double offset =
+                    options_.is_open_loop() ? 1e9 / options_.rate_per_s * index : 0;
+                return Worker::Plan{begin, begin + duration, rate, static_cast<uint64_t>(offset)};
+            },
+            0);
         const std::optional<double> cpu_after = cpu.seconds();
         Outcome outcome;
         for (const Worker& worker : workers) outcome.tally.add(worker.tally());

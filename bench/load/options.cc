@@ -1,7 +1,7 @@
 #include "bench/load/options.h"
 
-#include <charconv>
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <optional>
 #include <sstream>
@@ -178,8 +178,9 @@ Options options_from(int count, char** values) {
     std::string range = "4KiB";
     CLI::App app("penstock-bench: loads an object store and says how fast it answered",
                  "penstock-bench");
-    app.add_option("--target", target,
-                   "http://H:P (/v1), static+http://H:P/PREFIX, s3+http://H:P, rpc://H:P, unix:PATH")
+    app.add_option(
+           "--target", target,
+           "http://H:P (/v1), static+http://H:P/PREFIX, s3+http://H:P, rpc://H:P, unix:PATH")
         ->required();
     app.add_option("--bucket", options.bucket, "Bucket (default bench)");
     app.add_option("--op", op, "get, put, range, member, get_many, list or mix:get=90,put=10");

@@ -17,10 +17,10 @@ constexpr size_t op_count = 6;
 const char* op_name(Op op);
 
 enum class Dialect : uint8_t {
-    ais,         // AIStore's /v1
-    plain,       // static files below a prefix
-    s3,          // paths of S3, without signatures
-    rpc,         // MessagePack-RPC
+    ais,    // AIStore's /v1
+    plain,  // static files below a prefix
+    s3,     // paths of S3, without signatures
+    rpc,    // MessagePack-RPC
 };
 
 struct Target {
@@ -57,9 +57,9 @@ struct Options {
     uint32_t connections = 0;
     uint32_t threads = 1;
     double duration_s = 5;
-    uint32_t batch = 256;          // objects of a get_many
-    uint32_t members = 100;        // of a shard
-    uint64_t range_bytes = 4096;   // of a range
+    uint32_t batch = 256;         // objects of a get_many
+    uint32_t members = 100;       // of a shard
+    uint64_t range_bytes = 4096;  // of a range
     uint64_t seed = 1;
     int server_pid = 0;
     bool prepares = true;

@@ -24,22 +24,20 @@ std::optional<double> cpu_us_per_operation(const Outcome& outcome) {
 
 std::string line_of(const std::string& name, const Histogram& latency) {
     return fmt::format("{:<10}{:>12}{:>11.1f}{:>11.1f}{:>11.1f}{:>11.1f}{:>11.1f}\n", name,
-                       latency.count(), us(latency.quantile_ns(0.5)),
-                       us(latency.quantile_ns(0.9)), us(latency.quantile_ns(0.99)),
-                       us(latency.quantile_ns(0.999)), us(latency.max_ns()));
+                       latency.count(), us(latency.quantile_ns(0.5)), us(latency.quantile_ns(0.9)),
+                       us(latency.quantile_ns(0.99)), us(latency.quantile_ns(0.999)),
+                       us(latency.max_ns()));
 }
 
 }  // namespace
 
 std::string table_of(const Options& options, const Outcome& outcome) {
     const Tally& tally = outcome.tally;
-    const std::string loop =
-        options.is_open_loop()
-            ? fmt::format("open loop, {}/s asked", options.rate_per_s)
-            : fmt::format("closed loop, {} clients", options.clients);
+    const std::string loop = options.is_open_loop()
+                                 ? fmt::format("open loop, {}/s asked", options.rate_per_s)
+                                 : fmt::format("closed loop, {} clients", options.clients);
     std::string text = fmt::format("{} {}: {}, {} connections, {:.2f} s\n\n", options.op_text(),
-                                   options.target.text, loop, options.connections,
-                                   outcome.seconds);
+                                   options.target.text, loop, options.connections, outcome.seconds);
     text += fmt::format("{:<10}{:>12}{:>11}{:>11}{:>11}{:>11}{:>11}\n", "latency us", "operations",
                         "p50", "p90", "p99", "p99.9", "max");
     size_t kinds = 0;
@@ -70,27 +68,26 @@ std::string json_of(const Options& options, const Outcome& outcome) {
         histogram.push_back(json::array({us(upper_ns), count}));
     });
     const std::optional<double> cpu = cpu_us_per_operation(outcome);
-    json document = {
-        {"target", options.target.text},
-        {"op", options.op_text()},
-        {"loop", options.is_open_loop() ? "open" : "closed"},
-        {"rate_asked", options.is_open_loop() ? json(options.rate_per_s) : json()},
-        {"clients", options.clients},
-        {"connections", options.connections},
-        {"operations", tally.operations},
-        {"errors", tally.errors},
-        {"seconds", outcome.seconds},
-        {"operations_per_s", rate_of(outcome)},
-        {"bytes", tally.bytes},
-        {"latency_us",
-         {{"p50", us(tally.latency.quantile_ns(0.5))},
-          {"p90", us(tally.latency.quantile_ns(0.9))},
-          {"p99", us(tally.latency.quantile_ns(0.99))},
-          {"p99_9", us(tally.latency.quantile_ns(0.999))},
-          {"max", us(tally.latency.max_ns())},
-          {"histogram", std::move(histogram)}}},
-        {"server_cpu_us_per_op", cpu ? json(*cpu) : json()},
-        {"missed_schedules", tally.missed_schedules}};
+    json document = {{"target", options.target.text},
+                     {"op", options.op_text()},
+                     {"loop", options.is_open_loop() ? "open" : "closed"},
+                     {"rate_asked", options.is_open_loop() ? json(options.rate_per_s) : json()},
+                     {"clients", options.clients},
+                     {"connections", options.connections},
+                     {"operations", tally.operations},
+                     {"errors", tally.errors},
+                     {"seconds", outcome.seconds},
+                     {"operations_per_s", rate_of(outcome)},
+                     {"bytes", tally.bytes},
+                     {"latency_us",
+                      {{"p50", us(tally.latency.quantile_ns(0.5))},
+                       {"p90", us(tally.latency.quantile_ns(0.9))},
+                       {"p99", us(tally.latency.quantile_ns(0.99))},
+                       {"p99_9", us(tally.latency.quantile_ns(0.999))},
+                       {"max", us(tally.latency.max_ns())},
+                       {"histogram", std::move(histogram)}}},
+                     {"server_cpu_us_per_op", cpu ? json(*cpu) : json()},
+                     {"missed_schedules", tally.missed_schedules}};
     if (!tally.first_error.empty()) document["first_error"] = tally.first_error;
     // A server may have said anything.
     return document.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
@@ -113,8 +110,8 @@ Status draw(const Options& options, const Outcome& outcome) {
         "set logscale xy\nset grid\nunset key\nset ylabel 'latency, us'\n"
         "set xlabel 'operations that took longer: one in'\n"
         "plot '-' using 1:2 with lines linewidth 2\n",
-        is_svg ? "svg" : "png", path, options.op_text(), options.target.dialect == Dialect::rpc
-            ? "MessagePack-RPC" : "HTTP", rate_of(outcome));
+        is_svg ? "svg" : "png", path, options.op_text(),
+        options.target.dialect == Dialect::rpc ? "MessagePack-RPC" : "HTTP", rate_of(outcome));
     const auto all = static_cast<double>(outcome.tally.latency.count());
     double above = all;
     outcome.tally.latency.for_each([&](uint64_t upper_ns, uint64_t count) {

@@ -37,8 +37,7 @@ int pid_behind(const ServerAddress& address) {
     const io::Descriptor socket = address.connect();
     ucred peer{};
     socklen_t size = sizeof peer;
-    if (!socket.is_open() ||
-        getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    if (!socket.is_open() || getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
         return 0;
     }
     return peer.pid;
@@ -60,8 +59,8 @@ std::optional<double> ServerCpu::seconds() const {
 std::optional<double> ServerCpu::seconds_by_metrics() const {
     constexpr size_t answer_bytes_max = 4 << 20;
     const io::Descriptor socket = address_.connect();
-    const std::string request = "GET /metrics HTTP/1.1\r\nHost: " + options_.target.host +
-                                "\r\nConnection: close\r\n\r\n";
+    const std::string request =
+        "GET /metrics HTTP/1.1\r\nHost: " + options_.target.host + "\r\nConnection: close\r\n\r\n";
     if (!socket.is_open() ||
         ::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
         return std::nullopt;

@@ -41,9 +41,9 @@ Result<uint64_t> parse_size(const std::string& text) {
     static constexpr struct {
         const char* name;
         double factor;
-    } units[] = {{"", 1},         {"B", 1},   {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
-                 {"K", 0x1p10},   {"M", 0x1p20}, {"G", 0x1p30},   {"KB", 1e3},     {"MB", 1e6},
-                 {"GB", 1e9}};
+    } units[] = {{"", 1},         {"B", 1},      {"KiB", 0x1p10}, {"MiB", 0x1p20},
+                 {"GiB", 0x1p30}, {"K", 0x1p10}, {"M", 0x1p20},   {"G", 0x1p30},
+                 {"KB", 1e3},     {"MB", 1e6},   {"GB", 1e9}};
     const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
     TRY(const double number, parse_number(text.substr(0, digits)));
     for (const auto& unit : units) {

@@ -104,8 +104,7 @@ void Worker::mark_free(size_t index) {
 
 // The next operation, on this connection, which has room. False: there is none any more.
 bool Worker::begin_on(size_t index, uint64_t since_ns) {
-    const std::optional<Operation> operation =
-        is_exhausted_ ? std::nullopt : workload_.next();
+    const std::optional<Operation> operation = is_exhausted_ ? std::nullopt : workload_.next();
     if (!operation) {
         is_exhausted_ = true;
         return false;
@@ -168,10 +167,8 @@ void Worker::handle(const epoll_event& event) {
     if ((event.events & EPOLLOUT) != 0) send(index);
     if ((event.events & ~static_cast<uint32_t>(EPOLLOUT)) == 0) return;
     if (!connections_[index].is_open()) return;
-    const bool goes_on =
-        connections_[index].receive(buffer_, [&](const Reply& reply, const Flight& flight) {
-            answered(index, reply, flight);
-        });
+    const bool goes_on = connections_[index].receive(
+        buffer_, [&](const Reply& reply, const Flight& flight) { answered(index, reply, flight); });
     if (!goes_on) over(index);
 }
 
@@ -182,8 +179,9 @@ void Worker::answered(size_t index, const Reply& reply, const Flight& flight) {
     if (reply.is_error) {
         note_error(flight, reply.error, now);
     } else if (!is_put && reply.bytes < flight.bytes) {
-        note_error(flight, "an answer of " + std::to_string(reply.bytes) + " bytes where " +
-                               std::to_string(flight.bytes) + " were asked for",
+        note_error(flight,
+                   "an answer of " + std::to_string(reply.bytes) + " bytes where " +
+                       std::to_string(flight.bytes) + " were asked for",
                    now);
     } else {
         const uint64_t took = now - std::min(now, flight.since_ns);
@@ -263,8 +261,8 @@ void Worker::wait(uint64_t now) {
     const uint64_t left = std::min(until - std::min(until, now), wait_ns_max);
     const timespec timeout{.tv_sec = static_cast<time_t>(left / 1'000'000'000),
                            .tv_nsec = static_cast<long>(left % 1'000'000'000)};
-    const int count = ::epoll_pwait2(epoll_.get(), events_.data(),
-                                     static_cast<int>(events_.size()), &timeout, nullptr);
+    const int count = ::epoll_pwait2(epoll_.get(), events_.data(), static_cast<int>(events_.size()),
+                                     &timeout, nullptr);
     for (int at = 0; at < count; ++at) handle(events_[static_cast<size_t>(at)]);
 }
 

@@ -27,7 +27,7 @@ struct Tally {
     std::array<Histogram, op_count> latency_by_op;
     uint64_t operations = 0;  // answered without an error
     uint64_t errors = 0;
-    uint64_t bytes = 0;  // of objects, either way
+    uint64_t bytes = 0;             // of objects, either way
     uint64_t missed_schedules = 0;  // that began more than 1 ms after they were due
     uint64_t end_ns = 0;            // the last answer
     std::string first_error;

@@ -80,7 +80,8 @@ uint64_t Zipf::draw(Random& random) const {
 
 Permutation::Permutation(uint64_t count, uint64_t seed)
     : count_(count),
-      half_bits_((static_cast<uint32_t>(std::bit_width(std::max<uint64_t>(count, 2) - 1)) + 1) / 2) {
+      half_bits_((static_cast<uint32_t>(std::bit_width(std::max<uint64_t>(count, 2) - 1)) + 1) /
+                 2) {
     Random random(seed);
     for (uint64_t& key : keys_) key = random.next();
 }

@@ -1,5 +1,5 @@
-// What penstock-bench counts with: quantiles, draws, sizes, and the replies of two protocols, cut at
-// every byte.
+// What penstock-bench counts with: quantiles, draws, sizes, and the replies of two protocols, cut
+// at every byte.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -146,7 +146,8 @@ TEST(TargetTest, IsWhatTheTextSays) {
     EXPECT_EQ(plain.prefix, "/a/b");
     EXPECT_EQ(parse_target("unix:/run/x")->host, "/run/x");
     EXPECT_EQ(parse_target("rpc://h:51081")->port, 51081);
-    for (const char* wrong : {"", "unix:", "https://h", "http://", "http://h:x", "http://h:99999"}) {
+    for (const char* wrong :
+         {"", "unix:", "https://h", "http://", "http://h:x", "http://h:99999"}) {
         EXPECT_FALSE(parse_target(wrong).has_value()) << wrong;
     }
 }

@@ -20,7 +20,7 @@ PAUSE_S, PERIOD_S = 0.1, 1.0
 
 
 class Pausing(socketserver.ThreadingTCPServer):
-    """Answers every request with 100 bytes, but stops for 100 ms at the beginning of each second."""
+    """Answers every request with 100 bytes, but stops for 100 ms as each second begins."""
 
     daemon_threads = True
     allow_reuse_address = True
