@@ -17,9 +17,8 @@ Result<Recovered> Recovery::run() {
     TRY(std::vector<Link> links, chain());
     result_.start.next_segment = std::max(highest_number_, segment_of(options_.position)) + 1;
     if (!links.empty()) TRY_STATUS(replay(links));
-    if (links.empty() && options_.position > 0) {
-        return fail(Errc::corrupt, "the catalogue knows a log, and there is none");
-    }
+    // The names stay, and answer an error: the catalogue never knows more than was on the device.
+    if (links.empty() && options_.position > 0) missing(segment_of(options_.position));
     remove_leftovers(links);
     TRY_STATUS(names_.write_recovered(
         result_.tail.empty() ? result_.start.end : begin_of(result_.tail.front().place), true));
@@ -206,8 +205,15 @@ Status Recovery::replay(std::vector<Link> links) {
     const bool is_known = position == 0 || std::ranges::any_of(links, [&](const Link& link) {
                               return link.number == segment_of(position);
                           });
-    if (!is_known && segment_of(position) <= newest.number) {
-        return fail(Errc::corrupt, "the catalogue's position is not in the log");
+    if (!is_known) {
+        // Where the newest header can be trusted, the catalogue is older than the log: its segment
+        // was freed since.
+        const bool is_old = segment_of(position) < newest.number &&
+                            files_.at(newest.number).state == HeaderState::valid;
+        if (is_old) return fail(Errc::corrupt, "the catalogue's position is not in the log");
+        // Else the segment is lost, or was replaced by something else. Rebuilding the catalogue
+        // from what is left would make names "not found", or bring back what they held before.
+        missing(segment_of(position));
     }
     for (Link& link : links) {
         const bool is_newest = &link == &links.back();
@@ -338,6 +344,7 @@ void Recovery::damage(const Damage& found) {
 void Recovery::trim(uint32_t number, Lsn end) {
     SegmentFile& segment = files_.at(number);
     const uint64_t bytes = uint64_t{block_of(end)} * block_bytes;
+    if (segment.state == HeaderState::damaged) return;
     if (has_damage_[number] || segment.size_bytes <= bytes + end_of_archive_bytes) return;
     // What fails here is tried again at the next start; nothing depends on it.
     if (!segment.file->truncate(bytes)) return;
