@@ -66,6 +66,11 @@ constexpr bool has_object_name(RecordKind kind) {
 // Flags of a record.
 constexpr uint8_t record_has_attachment = 1;
 constexpr uint8_t record_is_closing = 2;  // of a mark: the last one before an orderly stop
+// Two records that are one change: the first counts only if the next record about a name is the
+// second. Both lie in one group; what is logged again later stands alone.
+constexpr uint8_t record_is_first_of_two = 4;
+constexpr uint8_t record_is_second_of_two = 8;
+constexpr uint8_t record_came_in_parts = 16;  // each extent is a part of a multipart upload
 
 // What the log knows only when it takes the record in; may be stamped again when it moves.
 struct RecordStamp {
