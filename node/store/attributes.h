@@ -42,9 +42,9 @@ struct Extent {
     uint64_t file_content_bytes = 0;  // the blocks cover so much of the file
     uint64_t table_offset = 0;        // of the block checksums in the file; 0: they are in `blocks`
     uint32_t table_crc = 0;
+    std::vector<uint32_t> blocks;
     // Which mountpath the file lies on; 0: the one that this record lies on. Reserved: always 0.
     uint32_t mountpath = 0;
-    std::vector<uint32_t> blocks;
 };
 
 struct StoredAttachment {
