@@ -93,7 +93,7 @@ struct CompletionOptions {
     bool counts_versions = true;
 };
 
-struct CopyOptions {
+struct ObjectCopyOptions {
     Condition condition;
     Durability durability = Durability::group;
     bool counts_versions = true;
@@ -259,7 +259,7 @@ public:
     // object's files get further names, no byte is moved. `not_implemented` where the file system
     // has no hard links: then the bytes must be copied.
     virtual io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectName from, ObjectName to,
-                                                    CopyOptions options) = 0;
+                                                    ObjectCopyOptions options) = 0;
     // In one step: after a power cut one of the names is there, never both or none. Replaces what
     // has the new name. Durable when done.
     virtual io::Task<Result<ObjectAttributes>> rename(uint32_t core, ObjectName from, ObjectName to,

@@ -18,25 +18,25 @@ Result<std::vector<uint32_t>> choose_parts(const OpenUpload& upload,
     std::vector<uint32_t> chosen;
     if (!options.parts) {
         for (const auto& [number, part] : upload.parts) chosen.push_back(number);
-        if (chosen.empty()) return fail(Errc::invalid, "no chunks were uploaded");
+        if (chosen.empty()) return fail(Errc::invalid, "no chunks");
         return chosen;
     }
     chosen = *options.parts;
     if (chosen.empty() || upload.parts.empty()) {
-        return fail(Errc::invalid, "no chunks to complete the upload of");
+        return fail(Errc::invalid, "no chunks");
     }
     if (options.names_all && chosen.size() != upload.parts.size()) {
-        return fail(Errc::invalid, "partial completion: " + std::to_string(upload.parts.size()) +
-                                       " parts were uploaded, " + std::to_string(chosen.size()) +
-                                       " are named");
+        return fail(Errc::invalid, "partial completion is not allowed: requested " +
+                                       std::to_string(chosen.size()) + " parts, have " +
+                                       std::to_string(upload.parts.size()));
     }
     for (size_t index = 0; index < chosen.size(); ++index) {
         const bool is_expected = !options.names_all || chosen[index] == index + 1;
         const bool is_ascending = index == 0 || chosen[index - 1] < chosen[index];
         if (is_expected && is_ascending && upload.parts.contains(chosen[index])) continue;
-        return fail(Errc::invalid, "parts must be exactly 1..N: got " +
-                                       std::to_string(chosen[index]) + " at position " +
-                                       std::to_string(index + 1));
+        return fail(Errc::invalid, "parts must be exactly 1.." + std::to_string(chosen.size()) +
+                                       ": got " + std::to_string(chosen[index]) + " at position " +
+                                       std::to_string(index));
     }
     return chosen;
 }

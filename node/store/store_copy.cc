@@ -36,7 +36,7 @@ io::Task<Result<ReadRecord>> StoreImpl::read_to_change(Core& from, ObjectName na
 }
 
 io::Task<Result<ObjectAttributes>> StoreImpl::copy(uint32_t number, ObjectName source,
-                                                   ObjectName to, CopyOptions options) {
+                                                   ObjectName to, ObjectCopyOptions options) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
     CO_TRY_STATUS(check_object_name(to.object));
@@ -54,7 +54,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::copy(uint32_t number, ObjectName s
 
 io::Task<Result<ObjectAttributes>> StoreImpl::commit_copy(Core& from, const ReadRecord& record,
                                                           ObjectName to,
-                                                          const CopyOptions& options) {
+                                                          const ObjectCopyOptions& options) {
     CO_TRY(Attributes attributes, Reader::attributes_of(record));
     std::vector<FileId> linked;
     std::vector<std::byte> encoded;

@@ -82,7 +82,7 @@ public:
                                              std::string_view handle,
                                              bool counts_versions) override;
     io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectName from, ObjectName to,
-                                            CopyOptions options) override;
+                                            ObjectCopyOptions options) override;
     io::Task<Result<ObjectAttributes>> rename(uint32_t core, ObjectName from, ObjectName to,
                                               bool counts_versions) override;
     io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket, ListOptions options) override;
@@ -190,7 +190,7 @@ private:
 
     // Copying by reference (store_copy.cc).
     io::Task<Result<ObjectAttributes>> commit_copy(Core& from, const ReadRecord& record,
-                                                   ObjectName to, const CopyOptions& options);
+                                                   ObjectName to, const ObjectCopyOptions& options);
     io::Task<Result<std::vector<FileId>>> link_files(Core& from, Attributes& attributes);
     io::Task<void> unlink_files(Core& from, std::vector<FileId> files);
 

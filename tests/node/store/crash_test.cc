@@ -489,14 +489,14 @@ TEST_F(CrashTest, NorWhileItIsCompactedWithTheCatalogueOnTheSameDisk) {
 TEST_F(CrashTest, NorWhileFilesChangeHands) {
     flow_ = upload_flow();
     settles_ = true;
-    explore_all(states_max());
+    explore_all(states_max() / 2);
 }
 
 TEST_F(CrashTest, NorWhileFilesChangeHandsWithTheCatalogueOnTheSameDisk) {
     uses_level_ = true;
     flow_ = upload_flow();
     settles_ = true;
-    explore_all(states_max() / 10);
+    explore_all(states_max() / 20);
 }
 
 // The control: with one sync left out somewhere, these checks find it.
