@@ -276,11 +276,11 @@ io::Task<Result<ObjectAttributes>> Service::copy(uint32_t core, ObjectAddress fr
     CO_TRY(const BucketPointer source, allow(core, from, access::get));
     CO_TRY(const BucketPointer target, allow(core, to, access::put));
     ObjectCopyOptions options{.condition = condition,
-                        .durability = target->properties.durability,
-                        .counts_versions = target->properties.is_versioned};
-    Result<ObjectAttributes> copied = co_await store_.copy(
-        core, ObjectName{source->id, source->name.name, from.object},
-        ObjectName{target->id, target->name.name, to.object}, options);
+                              .durability = target->properties.durability,
+                              .counts_versions = target->properties.is_versioned};
+    Result<ObjectAttributes> copied =
+        co_await store_.copy(core, ObjectName{source->id, source->name.name, from.object},
+                             ObjectName{target->id, target->name.name, to.object}, options);
     const bool cannot = !copied && copied.error().code == Errc::not_implemented;
     if (!cannot) co_return copied;
     CO_TRY(OpenedObject opened, co_await get(core, from, {}));

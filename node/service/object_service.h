@@ -89,8 +89,8 @@ public:
     // `names`.
     virtual io::Task<Result<std::vector<Status>>> remove_many(
         uint32_t core, const BucketName& bucket, const std::vector<std::string_view>& names) = 0;
-    // The current version of `from` as a new version of `to`: content, checksum and custom metadata.
-    // On one node no byte of a large object is moved.
+    // The current version of `from` as a new version of `to`: content, checksum and custom
+    // metadata. On one node no byte of a large object is moved.
     virtual io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from,
                                                     ObjectAddress to, Condition condition) = 0;
     // In one bucket and one step; what has the new name is replaced.

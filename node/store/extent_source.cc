@@ -56,8 +56,8 @@ private:
         const uint64_t stop = round_down(extent.offset, read_bytes) + read_bytes;
         const auto size = static_cast<uint32_t>(std::min(extent.size, stop - extent.offset));
         ahead_ = std::make_shared<Ahead>(*core_.reactor);
-        io::start_detached(read(reader_, ahead_, extents_, index_, pin_, direct_, extent.offset,
-                                size));
+        io::start_detached(
+            read(reader_, ahead_, extents_, index_, pin_, direct_, extent.offset, size));
         extent.offset += size;
         extent.size -= size;
         to_read_ -= size;
@@ -132,8 +132,8 @@ io::Task<Result<std::unique_ptr<io::Source>>> make_extent_source(Reader& reader,
         // A file system that cannot is read through its cache.
         if (opened) direct = std::move(*opened);
     }
-    auto source = std::make_unique<ExtentSource>(reader, core, std::move(extents), size,
-                                                 std::move(pin));
+    auto source =
+        std::make_unique<ExtentSource>(reader, core, std::move(extents), size, std::move(pin));
     source->read_through(std::move(direct));
     co_return source;
 }

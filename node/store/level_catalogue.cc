@@ -204,8 +204,7 @@ Status LevelCatalogue::scan(const std::function<void(const Entry&)>& visit) {
     return scan_range(catalogue_key(BucketId{0}, ""), "", visit);
 }
 
-Status LevelCatalogue::scan_from(BucketId first,
-                                 const std::function<void(const Entry&)>& visit) {
+Status LevelCatalogue::scan_from(BucketId first, const std::function<void(const Entry&)>& visit) {
     return scan_range(catalogue_key(first, ""), "", visit);
 }
 

@@ -40,7 +40,8 @@ struct RecordLog::Entry {
     Version version;
     Place place;
     Waiter* waiter = nullptr;  // null: told already, or nobody asked
-    enum class Part : uint8_t { whole, first, second } part = Part::whole;  // of the waiter's change
+    // Of the waiter's change.
+    enum class Part : uint8_t { whole, first, second } part = Part::whole;
 };
 
 // Records that are written at once.

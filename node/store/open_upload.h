@@ -5,8 +5,8 @@
 // derived from those records; after a restart they are read again when somebody asks.
 //
 // Who owns the files: the parts, until the completion's record is durable. That record and the
-// removal of "ID" are one change (RecordLog::prepare_two), so a part whose "ID" is gone owns nothing
-// any more. An abort removes the parts and their files first and "ID" last.
+// removal of "ID" are one change (RecordLog::prepare_two), so a part whose "ID" is gone owns
+// nothing any more. An abort removes the parts and their files first and "ID" last.
 //
 // Belongs to the mountpath's home core.
 #pragma once

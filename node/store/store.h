@@ -89,7 +89,8 @@ struct CompletionOptions {
     Condition condition;
     // Which parts, in ascending order; nullopt: all that there are.
     std::optional<std::vector<uint32_t>> parts;
-    bool names_all = false;  // `invalid` unless `parts` are exactly those that were uploaded, from 1
+    // `invalid` unless `parts` are exactly those that were uploaded, numbered from 1.
+    bool names_all = false;
     bool counts_versions = true;
 };
 

@@ -101,8 +101,8 @@ io::Task<Status> StoreImpl::check_conditions(const Change& first, const Change& 
         const std::optional<Place> seen = locator_->find(first.draft.digest);
         CO_TRY_STATUS(co_await check_condition(second));
         // Checking the second may have waited.
-        const bool is_same = locator_->find(first.draft.digest) == seen &&
-                             !in_flight_.contains(first.draft.digest);
+        const bool is_same =
+            locator_->find(first.draft.digest) == seen && !in_flight_.contains(first.draft.digest);
         if (!has_condition || is_same) co_return Status();
     }
 }
@@ -264,7 +264,7 @@ io::Task<void> StoreImpl::reclaim_files(const Place& place) {
     names_->forget_content(record->header.head.content_bytes);
     std::vector<FileId> files = files_of(*attributes);
     if (files.size() > 1) {
-        // Whoever finds the first one gone looks the object up again; whoever has it keeps the rest.
+        // Who finds the first one gone looks the object up again; who has it keeps the rest.
         const FileId first = attributes->extents.front().file;
         co_await remove_file(first);
         if (!co_await await_unpinned(first)) co_return;  // stopping: swept at the next start
@@ -355,8 +355,7 @@ io::Task<Result<uint64_t>> StoreImpl::compact(uint32_t number) {
 
 uint64_t StoreImpl::live_bytes(BucketId bucket) const {
     ASSERT(cores_[0]->io.reactor->is_current_thread());
-    return names_->live().bucket_bytes(bucket) +
-           names_->live().bucket_bytes(hidden_bucket(bucket));
+    return names_->live().bucket_bytes(bucket) + names_->live().bucket_bytes(hidden_bucket(bucket));
 }
 
 }  // namespace penstock::node

@@ -160,8 +160,9 @@ io::Task<Result<StoreImpl::UploadPointer>> StoreImpl::enter_upload(ObjectName na
     for (;;) {
         CO_TRY(UploadPointer upload, co_await find_upload(name, id));
         if (upload->is_doubtful) {
-            co_return fail(Errc::unavailable,
-                           "the device failed while the upload was completed: complete or abort it");
+            co_return fail(
+                Errc::unavailable,
+                "the device failed while the upload was completed: complete or abort it");
         }
         if (!upload->is_ending) {
             upload->incoming += 1;

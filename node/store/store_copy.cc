@@ -151,9 +151,8 @@ io::Task<Result<ObjectAttributes>> StoreImpl::rename(uint32_t number, ObjectName
         removed.keeps_files = true;
         removed.moved_bytes = head.content_bytes;
         const Result<CommittedPair> committed =
-            co_await io::on_core(*from.io.reactor, *home().io.reactor, [this, &put, &removed] {
-                return commit_two(put, removed);
-            });
+            co_await io::on_core(*from.io.reactor, *home().io.reactor,
+                                 [this, &put, &removed] { return commit_two(put, removed); });
         if (committed) {
             result.version = committed->first.version;
             result.display_version = committed->first.display_version;

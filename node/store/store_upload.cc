@@ -41,10 +41,8 @@ io::Task<Result<std::string>> StoreImpl::begin(Core& from, ObjectName name, Cust
     upload->custom = std::move(custom);
     upload->is_append = is_append;
     upload->begun_ns = from.io.reactor->clock().wall_ns();
-    CO_TRY_STATUS(
-        co_await io::on_core(*from.io.reactor, *home().io.reactor, [this, &upload] {
-            return begin_on_home(upload);
-        }));
+    CO_TRY_STATUS(co_await io::on_core(*from.io.reactor, *home().io.reactor,
+                                       [this, &upload] { return begin_on_home(upload); }));
     co_return upload->id;
 }
 
@@ -64,9 +62,8 @@ io::Task<Result<PartAttributes>> StoreImpl::put_numbered(Core& from, ObjectName 
                                                          std::string_view id, uint32_t number,
                                                          io::Body body, PartOptions options,
                                                          bool may_be_empty) {
-    PartRequest request{.number = number,
-                        .options = std::move(options),
-                        .may_be_empty = may_be_empty};
+    PartRequest request{
+        .number = number, .options = std::move(options), .may_be_empty = may_be_empty};
     CO_TRY(request.upload,
            co_await io::on_core(*from.io.reactor, *home().io.reactor,
                                 [this, &name, id] { return enter_upload(name, id); }));
@@ -131,10 +128,10 @@ io::Task<Result<ObjectAttributes>> StoreImpl::complete_upload(uint32_t number, O
                                                               CompletionOptions options) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
-    co_return co_await io::on_core(
-        *from.io.reactor, *home().io.reactor, [this, &name, upload, &options] {
-            return complete_on_home(name, upload, options, std::nullopt);
-        });
+    co_return co_await io::on_core(*from.io.reactor, *home().io.reactor,
+                                   [this, &name, upload, &options] {
+                                       return complete_on_home(name, upload, options, std::nullopt);
+                                   });
 }
 
 io::Task<Status> StoreImpl::abort_upload(uint32_t number, ObjectName name,
@@ -217,16 +214,16 @@ io::Task<Status> StoreImpl::put_base(Core& from, ObjectName name, const std::str
         const RecordHead& head = record->header.head;
         if (head.content_bytes == 0) co_return Status();
         CO_TRY(const Attributes attributes, Reader::attributes_of(*record));
-        const bool is_by_reference = head.kind == RecordKind::extents &&
-                                     !is_fragmented(attributes, head.content_bytes);
+        const bool is_by_reference =
+            head.kind == RecordKind::extents && !is_fragmented(attributes, head.content_bytes);
         Status status = fail(Errc::not_implemented, "");
         if (is_by_reference) status = co_await link_base(from, name, id, *record);
         if (!status && status.error().code == Errc::not_implemented) {
             Result<OpenedObject> opened = co_await from.reader.open(name, place, {});
             status = opened ? Status() : Status(fail(opened.error()));
             if (opened) {
-                const Result<PartAttributes> copied = co_await put_numbered(
-                    from, name, id, 0, std::move(opened->body), {}, true);
+                const Result<PartAttributes> copied =
+                    co_await put_numbered(from, name, id, 0, std::move(opened->body), {}, true);
                 if (!copied) status = fail(copied.error());
             }
         }
@@ -273,8 +270,7 @@ io::Task<Status> StoreImpl::link_base(Core& from, ObjectName name, const std::st
 }
 
 io::Task<Result<ObjectAttributes>> StoreImpl::flush(uint32_t number, ObjectName name,
-                                                    std::string_view handle,
-                                                    bool counts_versions) {
+                                                    std::string_view handle, bool counts_versions) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
     const std::optional<AppendHandle> parsed = parse_append_handle(handle);

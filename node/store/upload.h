@@ -1,8 +1,9 @@
 // Uploads: objects that come in pieces. What the store's calls for multipart uploads and appends
 // take and give; DESIGN.md, "Uploads", tells how they are kept.
 //
-// A piece is a file of its own under a hidden name, durable before it is acknowledged. Completion is
-// one record that lists those files in order: no byte is moved, and nobody sees the object before.
+// A piece is a file of its own under a hidden name, durable before it is acknowledged. Completion
+// is one record that lists those files in order: no byte is moved, and nobody sees the object
+// before.
 #pragma once
 
 #include <cstdint>

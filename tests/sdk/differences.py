@@ -54,7 +54,7 @@ RULES = [
     (r".*", r"make-n-copies|ec-encode|rechunk|index-shard|\"archive\"|"
             r"summary-shard|set-config|reset-config|rotate-logs|"
             r"reset-stats|clear-lcache|all=true|archregx|archmode|/v1/download|/v1/tokens|"
-            r"append|/v1/ml/moss|\"action\": ?\"archive", r"^status 501, not", LATER),
+            r"/v1/ml/moss|\"action\": ?\"archive", r"^status 501, not", LATER),
     (r"archive", r"^PUT .*archpath=", r"^status 501, not", LATER),
     (r"archive", r"archpath=.*s?\.?(tgz|tar\.gz|zip|lz4)|\.(tgz|tar\.gz|zip|lz4)\?",
      r"^status ", LATER + " (formats other than TAR)"),

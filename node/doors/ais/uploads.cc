@@ -95,8 +95,8 @@ io::Task<Reply> complete_upload(Call& call, const ObjectTarget& target, const Ac
     CompletionOptions options{.names_all = true};
     CO_TRY(options.parts, parts_from(action.value));
     CO_TRY(options.condition, co_await write_condition(call, target));
-    const auto completed = co_await call.service.complete_upload(
-        call.core, target.address(), upload, std::move(options));
+    const auto completed = co_await call.service.complete_upload(call.core, target.address(),
+                                                                 upload, std::move(options));
     if (!completed) {
         co_return std::unexpected(upload_error(call, target, upload, completed.error()));
     }
@@ -105,8 +105,7 @@ io::Task<Reply> complete_upload(Call& call, const ObjectTarget& target, const Ac
 
 io::Task<Reply> abort_upload(Call& call, const ObjectTarget& target) {
     CO_TRY(const std::string upload, upload_from(call, target));
-    const Status aborted =
-        co_await call.service.abort_upload(call.core, target.address(), upload);
+    const Status aborted = co_await call.service.abort_upload(call.core, target.address(), upload);
     if (!aborted) co_return std::unexpected(upload_error(call, target, upload, aborted.error()));
     co_return empty_response();
 }

@@ -44,8 +44,8 @@ TEST_F(AisUploadsTest, PartsInAnyOrderBecomeTheObject) {
     put("b/whole", "x");
     EXPECT_EQ(ask("HEAD", "/v1/objects/b/whole?props=chunked").header("Ais-Chunks-Count"),
               "<absent>");
-    const Answer listed = ask("GET", "/v1/buckets/b",
-                              R"({"action":"list","value":{"props":"name,size,chunked"}})");
+    const Answer listed =
+        ask("GET", "/v1/buckets/b", R"({"action":"list","value":{"props":"name,size,chunked"}})");
     EXPECT_THAT(listed.body, HasSubstr("8256"));
     const Answer again = complete(upload, R"([{"part-number":1}])");
     EXPECT_EQ(again.status, 404);
@@ -101,8 +101,8 @@ TEST_F(AisUploadsTest, AppendsAreSeenAfterTheFlush) {
     const std::string handle = first.header("Ais-Append-Handle");
     const Answer second = put("b/o?append_type=append&append_handle=" + handle, "two");
     EXPECT_EQ(get("b/o").body, "old,");
-    const Answer flushed = put(
-        "b/o?append_type=flush&append_handle=" + second.header("Ais-Append-Handle"), "");
+    const Answer flushed =
+        put("b/o?append_type=flush&append_handle=" + second.header("Ais-Append-Handle"), "");
     EXPECT_EQ(flushed.status, 200);
     EXPECT_EQ(flushed.header("Ais-Append-Handle"), "<absent>");
     EXPECT_EQ(get("b/o").body, "old,one,two");

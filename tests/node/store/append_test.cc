@@ -181,8 +181,8 @@ TEST_F(AppendTest, AnAttachmentGoesWithACopyAndNotWithAnAppend) {
     for (const char* name : {"copy", "renamed"}) {
         const auto stat = store().stat(name);
         ASSERT_TRUE(stat->has_attachment);
-        const auto attachment = store().run(
-            store().store().attachment(0, StoreHarness::name(name), stat->version));
+        const auto attachment =
+            store().run(store().store().attachment(0, StoreHarness::name(name), stat->version));
         ASSERT_TRUE(attachment) << attachment.error().context;
         EXPECT_EQ(attachment->size(), 500U);
     }

@@ -256,8 +256,7 @@ protected:
         const std::string added = step.content.substr(step.base_bytes);
         std::string handle;
         for (const std::string& piece : {added.substr(0, 100), added.substr(100)}) {
-            auto next =
-                co_await harness.store().append(0, name, handle, harness.body(piece));
+            auto next = co_await harness.store().append(0, name, handle, harness.body(piece));
             if (!next) co_return false;
             handle = std::move(*next);
         }
@@ -323,8 +322,8 @@ protected:
         for (const Oracle::Renaming& renaming : oracle.renamings) {
             const auto from = harness.get(renaming.from);
             const auto to = harness.get(renaming.to);
-            const int count = int(from && *from == renaming.content) +
-                              int(to && *to == renaming.content);
+            const int count =
+                int(from && *from == renaming.content) + int(to && *to == renaming.content);
             if (count != 1) return renaming.from + (count == 0 ? ": lost" : ": has two names");
         }
         return "";

@@ -25,8 +25,8 @@ inline Result<PartAttributes> put_part(StoreHarness& harness, std::string_view o
 
 inline Result<ObjectAttributes> complete(StoreHarness& harness, std::string_view object,
                                          std::string_view upload, CompletionOptions options = {}) {
-    return harness.run(harness.store().complete_upload(0, StoreHarness::name(object), upload,
-                                                       std::move(options)));
+    return harness.run(
+        harness.store().complete_upload(0, StoreHarness::name(object), upload, std::move(options)));
 }
 
 inline Status abort_upload(StoreHarness& harness, std::string_view object,
@@ -36,8 +36,8 @@ inline Status abort_upload(StoreHarness& harness, std::string_view object,
 
 inline Result<std::string> append(StoreHarness& harness, std::string_view object,
                                   std::string_view handle, const std::string& content) {
-    return harness.run(harness.store().append(0, StoreHarness::name(object), handle,
-                                              harness.body(content)));
+    return harness.run(
+        harness.store().append(0, StoreHarness::name(object), handle, harness.body(content)));
 }
 
 inline Result<ObjectAttributes> flush(StoreHarness& harness, std::string_view object,

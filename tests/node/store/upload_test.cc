@@ -266,7 +266,8 @@ TEST_F(UploadTest, TenThousandPartsAreOneRecord) {
     restart();
     const auto upload = begin_upload(store(), "o");
     for (uint32_t number = 1; number <= parts_max; ++number) {
-        ASSERT_TRUE(put_part(store(), "o", *upload, number, std::string(1, char('a' + number % 26))));
+        ASSERT_TRUE(
+            put_part(store(), "o", *upload, number, std::string(1, char('a' + number % 26))));
     }
     const auto completed = complete(store(), "o", *upload);
     ASSERT_TRUE(completed) << completed.error().context;
