@@ -196,8 +196,7 @@ public:
                     [&] { return inner_.sync_directory(path); });
     }
     Status sync_file_system() override {
-        return call(DiskCallKind::sync_file_system, "",
-                    [&] { return inner_.sync_file_system(); });
+        return call(DiskCallKind::sync_file_system, "", [&] { return inner_.sync_file_system(); });
     }
     Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
         return call(DiskCallKind::list, path, [&] { return inner_.list(path); });

@@ -51,6 +51,9 @@ public:
     io::Task<Result<OpenedObject>> open(ObjectName name, Place place, ReadRange range);
     // If the object is one whole file: that, every block of it verified (verified_file.cc).
     io::Task<Result<std::optional<OpenedObject>>> open_file(ObjectName name, Place place);
+    // Reads record, content and attachment from the device and checks all of it; gives the bytes
+    // that were read (verify.cc). Errors as open().
+    io::Task<Result<uint64_t>> verify(ObjectName name, Place place);
     io::Task<Result<ObjectAttributes>> stat(ObjectName name, Place place);
     // The version at this place, if it has an attachment; and that.
     io::Task<Result<std::optional<Version>>> version_with_attachment(ObjectName name, Place place);
@@ -82,6 +85,9 @@ public:
     // Held by reads that nobody waits for, so that a stop does.
     io::Gate& gate() { return gate_; }
     uint64_t corruption_count() const { return corruption_count_; }
+    // By verify(), those that were found whole.
+    uint64_t verified_objects() const { return verified_objects_; }
+    uint64_t verified_bytes() const { return verified_bytes_; }
     // What to say when a file of the object whose current record lies at `place` is not there.
     std::unexpected<Error> missing(const Place& place);
 
@@ -96,6 +102,10 @@ private:
     io::Task<Result<io::Body>> open_range(const Attributes& attributes, ReadRange range);
     std::shared_ptr<void> pin(const FileId& first);
     io::Task<Result<io::Chunk>> read_short(const OpenExtent& extent);
+    io::Task<Result<uint64_t>> verify_all(ObjectName name, Place place);
+    io::Task<Result<uint64_t>> verify_extent(const Extent& extent, MutableBytes buffer);
+    io::Task<Result<std::vector<std::byte>>> stored_attachment(const StoredAttachment& stored);
+
     const StoreCore& core_;
     FileCache& files_;
     io::Gate& gate_;
@@ -103,6 +113,8 @@ private:
     uint64_t corruption_count_ = 0;
     // Objects of many files that are being read, by the first of them: how often.
     std::map<FileId, uint32_t> pins_;
+    uint64_t verified_objects_ = 0;
+    uint64_t verified_bytes_ = 0;
 };
 
 ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom);

@@ -55,22 +55,29 @@ enum class RecordKind : uint8_t {
     tombstone = 4,  // ".penstock/delete/BUCKET/OBJECT", empty
     mark = 5,       // carries a durable mark and nothing else: ".penstock/mark"
     freed = 6,      // segments whose files are removed next: ".penstock/freed"
+    lost = 7,       // an object whose record was damaged: ".penstock/lost/BUCKET/OBJECT", empty
 };
 
 // Says something about a name: what recovery replays.
 constexpr bool has_object_name(RecordKind kind) {
     return kind == RecordKind::object || kind == RecordKind::extents ||
-           kind == RecordKind::tombstone;
+           kind == RecordKind::tombstone || kind == RecordKind::lost;
 }
 
 // Flags of a record.
 constexpr uint8_t record_has_attachment = 1;
-constexpr uint8_t record_is_closing = 2;  // of a mark: the last one before an orderly stop
+constexpr uint8_t record_is_closing = 2;    // of a mark: the last one before an orderly stop
+constexpr uint8_t record_was_in_files = 4;  // of a lost object: files of its own are still there
 // Two records that are one change: the first counts only if the next record about a name is the
 // second. Both lie in one group; what is logged again later stands alone.
-constexpr uint8_t record_is_first_of_two = 4;
-constexpr uint8_t record_is_second_of_two = 8;
-constexpr uint8_t record_came_in_parts = 16;  // each extent is a part of a multipart upload
+constexpr uint8_t record_is_first_of_two = 8;
+constexpr uint8_t record_is_second_of_two = 16;
+constexpr uint8_t record_came_in_parts = 32;  // each extent is a part of a multipart upload
+
+// Whether the content lies in files of its own, which Place::in_files_bit says.
+constexpr bool lies_in_files(RecordKind kind, uint8_t flags) {
+    return kind == RecordKind::extents || (flags & record_was_in_files) != 0;
+}
 
 // What the log knows only when it takes the record in; may be stamped again when it moves.
 struct RecordStamp {

@@ -30,6 +30,7 @@
 #include "node/store/names.h"
 #include "node/store/object_file.h"
 #include "node/store/open_upload.h"
+#include "node/store/quarantine.h"
 #include "node/store/reader.h"
 #include "node/store/recovery.h"
 #include "node/store/space.h"
@@ -47,6 +48,9 @@ public:
 
     io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectName name, io::Body body,
                                            PutOptions options) override;
+    io::Task<Result<ObjectAttributes>> adopt(uint32_t core, ObjectName name, std::string path,
+                                             PutOptions options) override;
+    io::Task<Result<uint64_t>> verify(uint32_t core, ObjectName name) override;
     io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name, ReadRange range) override;
     io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) override;
     io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
@@ -99,13 +103,15 @@ private:
               gate(*io.reactor),
               files(*io.disk, open_files_max),
               reader(io, files, gate, log),
-              directory(*io.disk, objects_directory) {}
+              directory(*io.disk, objects_directory),
+              file_system(*io.disk) {}
 
         StoreCore io;
         io::Gate gate;  // calls that are under way
         FileCache files;
         Reader reader;
-        DirectorySync directory;
+        SharedSync directory;
+        SharedSync file_system;
         uint64_t files_made = 0;
     };
 
@@ -116,6 +122,7 @@ private:
         Durability durability = Durability::group;
         bool is_removal = false;
         bool counts_versions = true;
+        bool has_display = false;    // its draft says the display version
         bool keeps_display = false;  // display version and files stay: only attributes change
         // The files of what is replaced belong to another record now.
         bool keeps_files = false;
@@ -181,11 +188,14 @@ private:
                                                      const CustomMetadata& custom, bool replaces,
                                                      Durability durability);
     io::Task<void> drop_file(Core& core, FileId id);
-    // A name that no file ever had.
+    // Of a file that nothing has ever been called.
     FileId new_file_id(Core& core) const {
         return {file_epoch_, uint64_t{core.io.reactor->core()} << 48 | ++core.files_made};
     }
     static Status check_custom(const CustomMetadata& custom);
+    static io::Task<Status> keep_attachment(ObjectFileWriter& writer, Bytes attachment,
+                                            Attributes& attributes);
+    io::Task<Status> finish_adopted(Core& core, Content& content, FileId id, Bytes attachment);
     io::Task<Result<ReadRecord>> read_to_change(Core& core, ObjectName name, Place& place);
 
     // Copying by reference (store_copy.cc).
@@ -293,6 +303,7 @@ private:
     std::unique_ptr<Names> names_;
     std::unique_ptr<Space> space_;
     std::unique_ptr<RecordLog> records_;
+    std::unique_ptr<Quarantine> quarantine_;
     std::unique_ptr<Compactor> compactor_;
     bool is_log_started_ = false;
     bool is_stopped_ = false;

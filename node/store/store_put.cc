@@ -211,7 +211,10 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectN
     draft.object = name.object;
     draft.digest = digest(name);
     draft.content_bytes = content.size_bytes;
-    draft.modified_ns = from.io.reactor->clock().wall_ns();
+    draft.modified_ns =
+        options.modified_ns != 0 ? options.modified_ns : from.io.reactor->clock().wall_ns();
+    draft.display_version = options.display_version;
+    change.has_display = options.display_version != 0;
     draft.checksum = content.checksum;
     if (is_large) {
         draft.payload = encoded;

@@ -16,14 +16,16 @@ namespace {
 // The contract's, one below ours.
 constexpr uint32_t part_number_max = 9999;
 
-// "does not exist" is what clients look for.
+// "does not exist" is what clients look for; an object's URL would make the SDK take the object for
+// missing, and ask again and again.
 ApiError upload_error(const Call& call, const ObjectTarget& target, std::string_view upload,
                       const Error& error) {
     const bool is_missing = error.code == Errc::not_found &&
                             call.service.find_bucket(call.core, target.bucket->name) != nullptr;
     if (!is_missing) return object_error(call, target, error);
-    return {404, "ErrNotFound", fmt::format("{}: {} does not exist", target.url(), upload),
-            {},  false,         false};
+    std::string message = fmt::format("o[{}/{}(-)]: {} does not exist", target.bucket->name.name,
+                                      target.object, upload);
+    return {404, "ErrNotFound", std::move(message), {}, false, false};
 }
 
 std::expected<std::string, ApiError> upload_from(const Call& call, const ObjectTarget& target) {

@@ -13,11 +13,16 @@ struct KindName {
     std::string_view name;
 };
 constexpr KindName kind_names[] = {
-    {JobKind::delete_objects, "delete_objects"}, {JobKind::copy_objects, "copy_objects"},
-    {JobKind::copy_bucket, "copy_bucket"},       {JobKind::rename_bucket, "rename_bucket"},
-    {JobKind::promote, "promote"},               {JobKind::evict_cold, "evict_cold"},
-    {JobKind::clean_up, "clean_up"},             {JobKind::rebalance, "rebalance"},
-    {JobKind::resilver, "resilver"},             {JobKind::warm_up, "warm_up"},
+    {JobKind::delete_objects, "delete_objects"},
+    {JobKind::copy_objects, "copy_objects"},
+    {JobKind::copy_bucket, "copy_bucket"},
+    {JobKind::rename_bucket, "rename_bucket"},
+    {JobKind::promote, "promote"},
+    {JobKind::evict_cold, "evict_cold"},
+    {JobKind::clean_up, "clean_up"},
+    {JobKind::rebalance, "rebalance"},
+    {JobKind::resilver, "resilver"},
+    {JobKind::warm_up, "warm_up"},
 };
 // The call holds its connection's end up: a client that wants to wait longer asks again.
 constexpr double wait_s_max = 600;

@@ -173,16 +173,15 @@ constexpr Parameter job_list_parameters[] = {
     {Name::active, Type::boolean, optional, "Jobs that run only."}};
 constexpr Parameter wait_parameters[] = {
     job, {Name::timeout_s, Type::floating, optional, "How long to wait, up to 600 (the default)."}};
-constexpr ResultField job_results[] = {{"job", Type::str, "Its id."},
-                                       {"state", Type::str, "running, done, failed or stopped."},
-                                       {"kind", Type::str, "What it does."},
-                                       {"objects", Type::unsigned_integer, "Done so far."},
-                                       {"bytes", Type::unsigned_integer, "Of their content."},
-                                       {"errors", Type::unsigned_integer, "Objects that failed."},
-                                       {"started_ns", Type::unsigned_integer,
-                                        "Nanoseconds since 1970."},
-                                       {"ended_ns", Type::unsigned_integer,
-                                        "When its work was done; 0 before."}};
+constexpr ResultField job_results[] = {
+    {"job", Type::str, "Its id."},
+    {"state", Type::str, "running, done, failed or stopped."},
+    {"kind", Type::str, "What it does."},
+    {"objects", Type::unsigned_integer, "Done so far."},
+    {"bytes", Type::unsigned_integer, "Of their content."},
+    {"errors", Type::unsigned_integer, "Objects that failed."},
+    {"started_ns", Type::unsigned_integer, "Nanoseconds since 1970."},
+    {"ended_ns", Type::unsigned_integer, "When its work was done; 0 before."}};
 constexpr ResultField job_list_results[] = {{"jobs", Type::array, "Of what job.status gives."}};
 
 constexpr ResultField ping_results[] = {

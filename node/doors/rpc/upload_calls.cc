@@ -111,7 +111,8 @@ io::Task<void> abort_upload(Call& call) {
     if (!upload) co_return call.fail(upload.error());
     const Status aborted =
         co_await call.service().abort_upload(call.core(), upload->address(), upload->id);
-    if (!aborted) co_return call.fail(call.failure_of(fail(aborted.error()).error(), upload->bucket));
+    if (!aborted)
+        co_return call.fail(call.failure_of(fail(aborted.error()).error(), upload->bucket));
     call.reply().map(0);
 }
 

@@ -43,8 +43,7 @@ TEST_F(RpcUploadsTest, WhatIsWrongWithAnUpload) {
     EXPECT_EQ(part(upload, 1, "x").code(), "");
     for (const json& parts : {json::array({"1"}), json::array({1, 1}), json::array({-1}),
                               json::array({json::array()}), json::array({1ULL << 40})}) {
-        EXPECT_EQ(call("upload.complete", {{"upload", upload}, {"parts", parts}}).code(),
-                  "invalid")
+        EXPECT_EQ(call("upload.complete", {{"upload", upload}, {"parts", parts}}).code(), "invalid")
             << parts;
     }
     for (const std::string& id : {std::string(), std::string("x"), upload + "x",
@@ -53,8 +52,7 @@ TEST_F(RpcUploadsTest, WhatIsWrongWithAnUpload) {
         EXPECT_EQ(call("upload.abort", {{"upload", id}}).code(), "not_found") << id;
     }
     EXPECT_EQ(part("x@nope/o", 1, "x").code(), "bucket_not_found");
-    EXPECT_EQ(call("upload.begin", {{"bucket", "nope"}, {"name", "o"}}).code(),
-              "bucket_not_found");
+    EXPECT_EQ(call("upload.begin", {{"bucket", "nope"}, {"name", "o"}}).code(), "bucket_not_found");
     EXPECT_EQ(call("upload.abort", {{"upload", upload}}).code(), "");
     EXPECT_EQ(call("upload.abort", {{"upload", upload}}).code(), "not_found");
 }
