@@ -289,6 +289,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_completion(
 // The files of the chosen ones are the object's now, those of the others nobody's.
 io::Task<void> StoreImpl::drop_parts(io::Gate::Pass, UploadPointer upload,
                                      std::vector<uint32_t> chosen) {
+    co_await home().io.reactor->yield();  // the client is answered first
     std::vector<uint32_t> numbers;
     for (const auto& [number, part] : upload->parts) numbers.push_back(number);
     const Status removed = co_await remove_hidden(*upload, numbers, chosen);
