@@ -53,6 +53,8 @@ bool take_pax_record(std::string_view keyword, std::string_view value, PaxValues
         if (error != std::errc() || end != value.data() + value.size() || size > tar_number_max)
             return false;
         values.size = size;
+    } else if (keyword == "comment") {
+        values.comment.emplace(value);
     } else if (keyword.starts_with("GNU.sparse.")) {
         values.is_sparse = true;
     }

@@ -47,6 +47,7 @@ bool has_next_sparse_block(Bytes block);
 struct PaxValues {
     std::optional<std::string> path;
     std::optional<uint64_t> size;
+    std::optional<std::string> comment;
     bool takes_size_back = false;
     bool is_sparse = false;  // any GNU.sparse.* record
 };

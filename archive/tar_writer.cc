@@ -45,6 +45,7 @@ std::string pax_records(const TarEntry& entry) {
     if (entry.size > octal_11_max) append_record(records, "size", std::to_string(entry.size));
     if (entry.modified_s > octal_11_max)
         append_record(records, "mtime", std::to_string(entry.modified_s));
+    if (!entry.comment.empty()) append_record(records, "comment", entry.comment);
     return records;
 }
 

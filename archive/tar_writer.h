@@ -15,6 +15,8 @@ struct TarEntry {
     std::string_view name;  // 1 to 4,096 bytes; if it ends in '/', readers see a directory
     uint64_t size = 0;
     uint64_t modified_s = 0;  // seconds since 1970
+    // In a PAX header, which readers pass over silently; "": none. At most 1 MiB.
+    std::string_view comment = {};
 };
 
 // What put_tar_header() will write: 512 bytes, or 1,536 and more with a PAX header.

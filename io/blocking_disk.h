@@ -76,9 +76,16 @@ public:
     virtual Status remove(const std::string& path) = 0;
     // Replaces `to` if it exists.
     virtual Status rename(const std::string& from, const std::string& to) = 0;
+    // Another name for the file `from`, which may lie anywhere on the same file system: beginning
+    // with '/' it is one of the system's own paths. A symbolic link is not followed. `to` must not
+    // exist. `not_implemented`: the file system, or what it allows us, has no such link.
+    virtual Status link(const std::string& from, const std::string& to) = 0;
     virtual Status make_directory(const std::string& path) = 0;
     // The names created, removed and renamed in `path` survive a power cut. "" is the root.
     virtual Status sync_directory(const std::string& path) = 0;
+    // Everything that was written and named on this file system before the call survives a power
+    // cut, whoever wrote it: one call for very many files.
+    virtual Status sync_file_system() = 0;
     // Sorted by name; "" is the root.
     virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) = 0;
     virtual Result<DiskSpace> space() = 0;

@@ -51,6 +51,10 @@ const char* disk_call_name(DiskCallKind kind) {
             return "list";
         case DiskCallKind::space:
             return "space";
+        case DiskCallKind::link:
+            return "link";
+        case DiskCallKind::sync_file_system:
+            return "sync_file_system";
     }
     return "unknown";
 }

@@ -27,8 +27,10 @@ enum class DiskCallKind : uint8_t {
     sync_directory,
     list,
     space,
+    link,
+    sync_file_system,
 };
-constexpr size_t disk_call_kinds = 15;
+constexpr size_t disk_call_kinds = 17;
 
 const char* disk_call_name(DiskCallKind kind);
 

@@ -184,6 +184,9 @@ public:
     Status rename(const std::string& from, const std::string& to) override {
         return call(DiskCallKind::rename, from, [&] { return inner_.rename(from, to); });
     }
+    Status link(const std::string& from, const std::string& to) override {
+        return call(DiskCallKind::link, to, [&] { return inner_.link(from, to); });
+    }
     Status make_directory(const std::string& path) override {
         return call(DiskCallKind::make_directory, path,
                     [&] { return inner_.make_directory(path); });
@@ -191,6 +194,9 @@ public:
     Status sync_directory(const std::string& path) override {
         return call(DiskCallKind::sync_directory, path,
                     [&] { return inner_.sync_directory(path); });
+    }
+    Status sync_file_system() override {
+        return call(DiskCallKind::sync_file_system, "", [&] { return inner_.sync_file_system(); });
     }
     Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
         return call(DiskCallKind::list, path, [&] { return inner_.list(path); });

@@ -151,8 +151,10 @@ public:
     Result<std::unique_ptr<BlockingFile>> open(const std::string& path, OpenMode mode) override;
     Status remove(const std::string& path) override;
     Status rename(const std::string& from, const std::string& to) override;
+    Status link(const std::string& from, const std::string& to) override;
     Status make_directory(const std::string& path) override;
     Status sync_directory(const std::string& path) override;
+    Status sync_file_system() override;
     Result<std::vector<DirectoryEntry>> list(const std::string& path) override;
     Result<DiskSpace> space() override;
 
@@ -281,6 +283,34 @@ Status PosixDisk::rename(const std::string& from, const std::string& to) {
     return failure(errno, DiskCallKind::rename, from);
 }
 
+Status PosixDisk::link(const std::string& from, const std::string& to) {
+    const bool is_foreign = from.starts_with('/');
+    if (!is_foreign) TRY_STATUS(check_path(from));
+    TRY_STATUS(check_path(to));
+    const SplitPath split_from = split_path(from);
+    const SplitPath split_to = split_path(to);
+    Descriptor directory_from;
+    if (!is_foreign) {
+        directory_from = resolve_directory(split_from.directory);
+        if (!directory_from.is_open()) return failure(errno, DiskCallKind::link, from);
+    }
+    const Descriptor directory_to = resolve_directory(split_to.directory);
+    if (!directory_to.is_open()) return failure(errno, DiskCallKind::link, to);
+    const int result = ::linkat(is_foreign ? AT_FDCWD : directory_from.get(),
+                                is_foreign ? from.c_str() : split_from.name.c_str(),
+                                directory_to.get(), split_to.name.c_str(), 0);
+    if (result == 0) return {};
+    switch (errno) {
+        case EXDEV:
+        case EPERM:  // no hard links here, or `protected_hardlinks` and somebody else's file
+        case EMLINK:
+        case EOPNOTSUPP:
+            return fail(Errc::not_implemented, "link " + from + ": not on this file system");
+        default:
+            return failure(errno, DiskCallKind::link, from);
+    }
+}
+
 Status PosixDisk::make_directory(const std::string& path) {
     TRY_STATUS(check_path(path));
     const SplitPath split = split_path(path);
@@ -295,6 +325,14 @@ Status PosixDisk::sync_directory(const std::string& path) {
     const Descriptor directory = resolve_directory(path);
     if (!directory.is_open()) return failure(errno, DiskCallKind::sync_directory, path);
     if (::fsync(directory.get()) != 0) return failure(errno, DiskCallKind::sync_directory, path);
+    return {};
+}
+
+Status PosixDisk::sync_file_system() {
+    // On a descriptor that is a mere path syncfs says EBADF.
+    const Descriptor directory = resolve_directory("");
+    if (!directory.is_open()) return failure(errno, DiskCallKind::sync_file_system, "");
+    if (::syncfs(directory.get()) != 0) return failure(errno, DiskCallKind::sync_file_system, "");
     return {};
 }
 

@@ -36,6 +36,8 @@ public:
 
     io::Cores& cores() { return *cores_; }
     ObjectService& service() { return *service_; }
+    // For what must see everything, whatever a bucket's access bits say.
+    Store& store() { return *store_; }
     Jobs& jobs() { return *jobs_; }
     const Clock& clock() const { return clock_; }
     const std::string& path() const { return path_; }  // absolute

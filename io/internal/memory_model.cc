@@ -226,6 +226,12 @@ public:
         TRY_STATUS(model_->begin(DiskCallKind::rename, from));
         return model_->with_state([&](MemoryState& state) { return state.rename(from, to); });
     }
+    // What a system's own path would be lies on this disk, too: tests have no other.
+    Status link(const std::string& from, const std::string& to) override {
+        TRY_STATUS(model_->begin(DiskCallKind::link, to));
+        const std::string source = from.starts_with('/') ? from.substr(1) : from;
+        return model_->with_state([&](MemoryState& state) { return state.link(source, to); });
+    }
     Status make_directory(const std::string& path) override {
         TRY_STATUS(model_->begin(DiskCallKind::make_directory, path));
         return model_->with_state([&](MemoryState& state) -> Status {
@@ -240,6 +246,11 @@ public:
             state.finish_sync_directory(id, state.begin_sync_directory());
             return {};
         });
+    }
+    Status sync_file_system() override {
+        TRY_STATUS(model_->begin(DiskCallKind::sync_file_system, ""));
+        model_->with_state([](MemoryState& state) { state.sync_all(); });
+        return {};
     }
     Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
         TRY_STATUS(model_->begin(DiskCallKind::list, path));

@@ -141,6 +141,15 @@ Status MemoryState::rename(const std::string& from, const std::string& to) {
     return {};
 }
 
+Status MemoryState::link(const std::string& from, const std::string& to) {
+    TRY(const NodeId id, find(from, DiskCallKind::link));
+    TRY(const Parent parent, find_parent(to, DiskCallKind::link));
+    if (node(id).is_directory) return failure(EISDIR, DiskCallKind::link, from);
+    if (lookup(parent.directory, parent.name) != 0) return failure(EEXIST, DiskCallKind::link, to);
+    change_names({{parent.directory, parent.name, id}});
+    return {};
+}
+
 Result<std::vector<DirectoryEntry>> MemoryState::list(const std::string& path) const {
     TRY(const NodeId id, find_directory(path, DiskCallKind::list));
     std::vector<DirectoryEntry> entries;
@@ -388,6 +397,19 @@ void MemoryState::finish_sync(NodeId id, const std::vector<uint64_t>& sequences)
     }
     std::erase_if(synced.pending,
                   [&](const Change& change) { return is_among(sequences, change); });
+}
+
+void MemoryState::sync_all() {
+    const uint64_t mark = begin_sync_directory();
+    std::vector<NodeId> directories;
+    for (const auto& [id, node] : nodes_) {
+        if (node.is_directory) directories.push_back(id);
+        if (!node.pending.empty()) finish_sync(id, begin_sync(id));
+    }
+    for (const NodeId id : directories) {
+        // One whose last name just became durable elsewhere may be gone.
+        if (nodes_.contains(id)) finish_sync_directory(id, mark);
+    }
 }
 
 void MemoryState::drop_unsynced(NodeId id, const std::vector<uint64_t>& sequences) {

@@ -91,6 +91,7 @@ public:
     Result<NodeId> create(const std::string& path, bool is_directory);
     Status remove(const std::string& path);
     Status rename(const std::string& from, const std::string& to);
+    Status link(const std::string& from, const std::string& to);
     Result<std::vector<DirectoryEntry>> list(const std::string& path) const;
     DiskSpace space() const;
 
@@ -121,6 +122,9 @@ public:
     // does could not have happened without them.
     uint64_t begin_sync_directory() const { return next_sequence_; }
     void finish_sync_directory(NodeId directory, uint64_t mark);
+
+    // Every completed write and every name: syncfs.
+    void sync_all();
 
     // Changes a bit of the bytes, live and durable, as a device does that lies.
     Status flip_bit(NodeId id, uint64_t bit);

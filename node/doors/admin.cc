@@ -87,6 +87,14 @@ void write_store(MetricsText& text, const StoreUsage& usage) {
             "Bytes of segments that compaction removed since the start.", usage.freed_bytes);
     counter("penstock_store_freed_segments_total",
             "Segments that compaction removed since the start.", usage.freed_segments);
+    counter("penstock_store_lost_objects_total",
+            "Damaged objects whose records went to the quarantine since the start.",
+            usage.lost_objects);
+    counter("penstock_scrub_objects_total",
+            "Objects that were verified on the device and are whole, since the start.",
+            usage.verified_objects);
+    counter("penstock_scrub_bytes_total", "Bytes that were verified for them.",
+            usage.verified_bytes);
     text.family("penstock_store_write_amplification", "gauge",
                 "Bytes logged for each byte that clients had logged, since the start.");
     text.sample("penstock_store_write_amplification", {}, write_amplification(usage));

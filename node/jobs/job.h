@@ -27,6 +27,7 @@ enum class JobKind : uint8_t {
     rebalance = 8,
     resilver = 9,
     warm_up = 10,
+    scrub = 11,  // of one bucket, or of all
 };
 
 // Which objects of a bucket. Several things in one would have to be ordered: it is one of them.

@@ -149,7 +149,7 @@ bool read_extensions(ByteReader& from, CopyOptions& into) {
 }
 
 bool read_spec(ByteReader& from, JobSpec& spec) {
-    return read_enum(from, spec.kind, JobKind::delete_objects, JobKind::warm_up) &&
+    return read_enum(from, spec.kind, JobKind::delete_objects, JobKind::scrub) &&
            read_string(from, spec.owner) && read_bucket(from, spec.bucket) &&
            read_enum(from, spec.selection.kind, Selection::Kind::all, Selection::Kind::prefix) &&
            read_string(from, spec.selection.text) && read_flag(from, spec.selection.is_recursive) &&

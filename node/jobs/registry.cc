@@ -305,6 +305,8 @@ io::Task<Status> Jobs::act(Job& job) {
             co_return co_await rename_bucket(run);
         case JobKind::promote:
             co_return co_await promote_files(run);
+        case JobKind::scrub:
+            co_return co_await scrub(run);
         case JobKind::evict_cold:
         case JobKind::clean_up:
         case JobKind::rebalance:

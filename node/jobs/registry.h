@@ -41,6 +41,7 @@ struct JobsOptions {
     uint32_t in_flight_max = 4096;
     uint32_t in_flight_busy_max = 128;
     uint64_t in_flight_bytes_max = 64 << 20;  // of content that is being copied
+    uint64_t scrub_bytes_per_s = 64 << 20;    // a quarter of it while somebody wants something
     std::string promote_root = "/var/lib/ais/promote";
 };
 

@@ -62,6 +62,7 @@ io::Task<Status> delete_many(JobRun& run);
 io::Task<Status> copy_many(JobRun& run);
 io::Task<Status> rename_bucket(JobRun& run);
 io::Task<Status> promote_files(JobRun& run);
+io::Task<Status> scrub(JobRun& run);
 
 // `invalid` unless the source is a relative path without "..", `not_found` unless it is a file or
 // directory below the root; whether it is a directory. Waits for the disk: on the pool.

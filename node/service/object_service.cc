@@ -65,6 +65,9 @@ public:
     }
     io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectAddress address, io::Body body,
                                            PutRequest request) override;
+    io::Task<Result<ObjectAttributes>> adopt(uint32_t core, ObjectAddress address, std::string path,
+                                             PutRequest request) override;
+    io::Task<Result<uint64_t>> verify(uint32_t core, ObjectAddress address) override;
     io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
                                        ReadRange range) override;
     io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
@@ -83,6 +86,10 @@ public:
                                                   CustomMetadata custom, bool replaces) override;
     io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
                                     ListOptions options) override;
+    io::Task<Result<ListPage>> list_unchecked(uint32_t core, BucketId bucket,
+                                              ListOptions options) override {
+        return store_.list(core, bucket, std::move(options));
+    }
     io::Task<Result<OpenedObject>> get_member(uint32_t core, ObjectAddress shard,
                                               std::string_view member, std::string_view format_hint,
                                               ReadRange range) override;
@@ -110,6 +117,8 @@ private:
     // The bucket, if the name may be used and the bucket allows this.
     Result<BucketPointer> allow(uint32_t core, const ObjectAddress& address, uint64_t access);
     Result<BucketPointer> allow_bucket(uint32_t core, const BucketName& name, uint64_t access);
+    static PutOptions put_options(const Bucket& bucket, const ObjectAddress& address,
+                                  PutRequest request);
     io::Task<Result<KnownShard>> current_shard(uint32_t core, ObjectName name,
                                                archive::Format format);
     io::Task<Result<bool>> is_current(uint32_t core, ObjectName name, Version version);
@@ -196,19 +205,40 @@ Result<Service::BucketPointer> Service::allow(uint32_t core, const ObjectAddress
     return allow_bucket(core, address.bucket, access);
 }
 
-io::Task<Result<ObjectAttributes>> Service::put(uint32_t core, ObjectAddress address, io::Body body,
-                                                PutRequest request) {
-    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+PutOptions Service::put_options(const Bucket& bucket, const ObjectAddress& address,
+                                PutRequest request) {
     PutOptions options;
     options.condition = request.condition;
-    options.durability = bucket->properties.durability;
-    options.checksum = bucket->properties.checksum;
-    options.counts_versions = bucket->properties.is_versioned;
+    options.durability = bucket.properties.durability;
+    options.checksum = bucket.properties.checksum;
+    options.counts_versions = bucket.properties.is_versioned;
     options.expected = std::move(request.expected);
     options.custom = std::move(request.custom);
+    options.modified_ns = request.modified_ns;
+    options.display_version = request.display_version;
     if (archive::format_from_name(address.object) == archive::Format::tar) {
         options.observer = std::make_unique<TarObserver>();
     }
+    return options;
+}
+
+io::Task<Result<ObjectAttributes>> Service::adopt(uint32_t core, ObjectAddress address,
+                                                  std::string path, PutRequest request) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    PutOptions options = put_options(*bucket, address, std::move(request));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.adopt(core, name, std::move(path), std::move(options));
+}
+
+io::Task<Result<uint64_t>> Service::verify(uint32_t core, ObjectAddress address) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, 0));
+    co_return co_await store_.verify(core, ObjectName{bucket->id, {}, address.object});
+}
+
+io::Task<Result<ObjectAttributes>> Service::put(uint32_t core, ObjectAddress address, io::Body body,
+                                                PutRequest request) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    PutOptions options = put_options(*bucket, address, std::move(request));
     const ObjectName name{bucket->id, bucket->name.name, address.object};
     co_return co_await store_.put(core, name, std::move(body), std::move(options));
 }

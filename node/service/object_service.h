@@ -39,6 +39,9 @@ struct PutRequest {
     Condition condition;
     std::optional<ContentChecksum> expected;  // the client's own checksum of the body
     CustomMetadata custom;
+    // Of an object that comes back: 0: the clock's, and counted.
+    uint64_t modified_ns = 0;
+    uint64_t display_version = 0;
 };
 
 struct MemberListing {
@@ -73,6 +76,11 @@ public:
     virtual Owner owner_of(const ObjectAddress& address) = 0;
     virtual io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectAddress address,
                                                    io::Body body, PutRequest request) = 0;
+    // A file of the system as an object, by a hard link (Store::adopt).
+    virtual io::Task<Result<ObjectAttributes>> adopt(uint32_t core, ObjectAddress address,
+                                                     std::string path, PutRequest request) = 0;
+    // Checks all bytes of the object where they lie, whatever its access bits say; gives how many.
+    virtual io::Task<Result<uint64_t>> verify(uint32_t core, ObjectAddress address) = 0;
     // With a range, exactly that; without, all of it.
     virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
                                                ReadRange range) = 0;
@@ -98,6 +106,10 @@ public:
                                                           CustomMetadata custom, bool replaces) = 0;
     virtual io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
                                             ListOptions options) = 0;
+
+    // The same whatever the bucket's access bits say: for maintenance.
+    virtual io::Task<Result<ListPage>> list_unchecked(uint32_t core, BucketId bucket,
+                                                      ListOptions options) = 0;
 
     // Members. `format_hint`: an extension or MIME type that overrides detection, or "".
     // attributes.size_bytes is the member's; `invalid`: no archive; `corrupt`: the member lies

@@ -159,6 +159,9 @@ io::Task<Status> Compactor::compact(Work& work) {
         CO_TRY_STATUS(co_await move_step(work, std::move(step.records)));
     }
     if (parts_.names.live().segment_bytes(segment.number) > 0) {
+        CO_TRY_STATUS(co_await give_up_damaged(work));
+    }
+    if (parts_.names.live().segment_bytes(segment.number) > 0) {
         co_return fail(Errc::corrupt, "records that are current in it cannot be read");
     }
     // What rotted may have been a tombstone that an older segment needs.
@@ -240,7 +243,6 @@ io::Task<Status> Compactor::move_record(Work& work, const ScannedRecord& record)
     if (!is_damaged) co_return std::unexpected(read.error());
     if (is_wanted(work, record)) {
         stats_.unreadable_records += 1;
-        work.damaged_bytes += record.place.record_bytes();
         parts_.log.error(
             "a record cannot be moved: it is damaged",
             {{"segment", uint64_t{record.place.segment}}, {"offset", record.place.offset_bytes()}});
@@ -300,6 +302,7 @@ bool Compactor::is_wanted(const Work& work, const ScannedRecord& record) const {
     switch (record.kind) {
         case RecordKind::object:
         case RecordKind::extents:
+        case RecordKind::lost:
             return is_at(parts_.names.find(record.digest), record.place);
         case RecordKind::tombstone:
             // A newer record of the name, where there is one, says all that this one says.
@@ -393,7 +396,7 @@ io::Task<void> Compactor::load_digests(const SealedSegment& segment, Work& work)
         block = step->next_block;
         for (const ScannedRecord& record : step->records) {
             const bool is_content =
-                record.kind == RecordKind::object || record.kind == RecordKind::extents;
+                has_object_name(record.kind) && record.kind != RecordKind::tombstone;
             if (is_content) set.push_back(SegmentDigests::short_digest(record.digest));
         }
     }

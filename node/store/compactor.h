@@ -11,8 +11,9 @@
 // Whatever happens in between, each name's newest record is in the log, behind all of its older
 // ones: a copy takes its place in the log's order in the same turn in which the home core sees that
 // the record is current and no change to the name is under way. A segment goes only when LiveBytes
-// counts nothing in it: a record that cannot be read stays where it is, is reported, and keeps its
-// segment; the segment is looked at again when something about it changed, no sooner.
+// counts nothing in it. A current record that cannot be read is given up (compactor_lost.cc): its
+// bytes go to the quarantine, its name stays and answers `corrupt`. What cannot be decided keeps
+// its segment, which is looked at again when something about it changed, no sooner.
 //
 // Belongs to the mountpath's home core.
 #pragma once
@@ -30,6 +31,7 @@
 #include "node/store/compaction_policy.h"
 #include "node/store/log.h"
 #include "node/store/names.h"
+#include "node/store/quarantine.h"
 #include "node/store/reader.h"
 #include "node/store/segment_digests.h"
 #include "node/store/segment_scan.h"
@@ -44,6 +46,7 @@ struct CompactorParts {
     Names& names;
     Reader& reader;
     Space& space;
+    Quarantine& quarantine;
     const Log& log;
     // Whether a change to the name is logged and not published yet, and the event that is pulsed
     // whenever one was.
@@ -64,7 +67,11 @@ struct CompactionStats {
     uint64_t freed_bytes = 0;  // of files
     uint64_t freed_segments = 0;
     uint64_t unreadable_records = 0;  // that were current and could not be moved
+    uint64_t lost_records = 0;        // of those, given up: their bytes are in quarantine
 };
+
+// The bucket's name in the log's entry of a lost object: what it is called is not known here.
+constexpr std::string_view lost_label = "lost";
 
 class Compactor {
 public:
@@ -131,6 +138,10 @@ private:
     io::Task<Status> find_needed(Work& work, const std::vector<ScannedRecord>& records);
     std::vector<SealedSegment> segments_with_older(const Work& work, Lsn sequence) const;
     io::Task<void> load_digests(const SealedSegment& segment, Work& work);
+
+    // What is damaged (compactor_lost.cc).
+    io::Task<Status> give_up_damaged(Work& work);
+    io::Task<Status> give_up(Work& work, const CatalogueChange& entry);
 
     io::Task<Status> free(const Work& work);
 

@@ -301,7 +301,7 @@ void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waite
     entry.place.segment = active_->number;
     entry.place.offset_blocks = block_of(stamp.lsn);
     entry.place.record_blocks = bytes / block_bytes;
-    if (draft.kind == RecordKind::extents) entry.place.record_blocks |= Place::in_files_bit;
+    if (lies_in_files(draft.kind, draft.flags)) entry.place.record_blocks |= Place::in_files_bit;
     entry.place.display_version =
         static_cast<uint32_t>(std::min<uint64_t>(draft.display_version, UINT32_MAX));
 

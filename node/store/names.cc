@@ -351,6 +351,29 @@ io::Task<Status> Names::checkpoint() {
     co_return written;
 }
 
+io::Task<Result<std::vector<CatalogueChange>>> Names::entries_in(uint32_t segment) {
+    CO_TRY(const std::shared_ptr<Catalogue> catalogue, co_await settle());
+    // Those in quarantine have an entry of their last record before, or none.
+    std::unordered_set<Digest128, DigestHash> hidden;
+    for (const auto& [key, quarantined] : quarantined_) {
+        const std::optional<Place> place = locator_.find(key);
+        if (quarantined.has_entry && place && place->segment == segment) hidden.insert(key);
+    }
+    std::vector<CatalogueChange> found;
+    CO_TRY_STATUS(co_await disk_.pool().run(reactor_, [&] {
+        return catalogue->scan([&](const Catalogue::Entry& entry) {
+            if (entry.bucket == quarantine_bucket) return;
+            const bool is_in =
+                entry.place.segment == segment ||
+                (!hidden.empty() && hidden.contains(digest(entry.bucket, entry.name)));
+            if (!is_in) return;
+            found.push_back({entry.bucket, std::string(entry.name), false, entry.place,
+                             entry.version, entry.size_bytes, entry.has_attachment});
+        });
+    }));
+    co_return found;
+}
+
 io::Task<Status> Names::drop_bucket(BucketId bucket, std::function<void(const Place&)> on_files) {
     CO_TRY(const std::shared_ptr<Catalogue> catalogue, co_await settle());
     co_await writing_.acquire();

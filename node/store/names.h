@@ -15,6 +15,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -81,6 +83,12 @@ public:
     // Everything that is durable in the log is in the catalogue, on the device: what only the log
     // said of names that are gone may go.
     io::Task<Status> checkpoint();
+    // The names whose current record lies in this segment, as far as the catalogue knows them.
+    // Reads all of it: for damage, which is rare.
+    io::Task<Result<std::vector<CatalogueChange>>> entries_in(uint32_t segment);
+    Digest128 digest(BucketId bucket, std::string_view object) const {
+        return digest_of(bucket, object, directory_key_);
+    }
     // Removes all of a bucket's names; tells the places of those that have files of their own.
     io::Task<Status> drop_bucket(BucketId bucket, std::function<void(const Place&)> on_files);
     io::Task<void> stop();
@@ -112,9 +120,6 @@ private:
         int64_t delta = 0;
     };
 
-    Digest128 digest(BucketId bucket, std::string_view object) const {
-        return digest_of(bucket, object, directory_key_);
-    }
     void publish_loaded(Loading& loading);
     // A name whose record is damaged.
     struct Quarantined {

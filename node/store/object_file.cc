@@ -41,7 +41,14 @@ std::optional<FileId> object_file_id(std::string_view file_name) {
     return FileId{*epoch, *number};
 }
 
-io::Task<Status> DirectorySync::sync() {
+io::Task<Status> SharedSync::sync_now() {
+    if (path_) co_return co_await disk_.sync_directory(*path_);
+    io::BlockingDisk& disk = disk_.blocking();
+    co_return co_await disk_.pool().run(disk_.reactor(),
+                                        [&disk] { return disk.sync_file_system(); });
+}
+
+io::Task<Status> SharedSync::sync() {
     // A sync that runs already may have begun before our file had its name: wait for the next.
     if (next_ == nullptr) next_ = std::make_shared<Round>();
     const std::shared_ptr<Round> round = next_;
@@ -53,7 +60,7 @@ io::Task<Status> DirectorySync::sync() {
         is_running_ = true;
         const std::shared_ptr<Round> mine = std::exchange(next_, nullptr);
         ASSERT(mine == round);
-        mine->status = co_await disk_.sync_directory(path_);
+        mine->status = co_await sync_now();
         mine->is_done = true;
         is_running_ = false;
         done_.set();

@@ -29,12 +29,15 @@ constexpr size_t record_blocks_max = 96;
 std::string object_file_path(const FileId& id);
 std::optional<FileId> object_file_id(std::string_view file_name);
 
-// Makes names in one directory durable, one call for all who wait at the same time.
-class DirectorySync {
+// Makes names in one directory, or everything on the file system, durable: one call for all who
+// wait at the same time.
+class SharedSync {
 public:
-    DirectorySync(io::Disk& disk, std::string path)
+    SharedSync(io::Disk& disk, std::string path)
         : disk_(disk), path_(std::move(path)), done_(disk.reactor()) {}
-    // What was created before the call is durable under its name.
+    explicit SharedSync(io::Disk& disk) : disk_(disk), done_(disk.reactor()) {}
+    // What was created before the call is durable under its name; without a directory's path, what
+    // was written before it, too.
     io::Task<Status> sync();
 
 private:
@@ -42,8 +45,10 @@ private:
         bool is_done = false;
         Status status;
     };
+    io::Task<Status> sync_now();
+
     io::Disk& disk_;
-    std::string path_;
+    std::optional<std::string> path_;
     io::Event done_;  // pulsed
     bool is_running_ = false;
     std::shared_ptr<Round> next_;

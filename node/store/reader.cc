@@ -120,6 +120,7 @@ io::Task<Result<ReadRecord>> Reader::read_record(Place place) {
 io::Task<Result<ReadRecord>> Reader::read_record_of(ObjectName name, Place place) {
     CO_TRY(ReadRecord record, co_await read_record(place));
     const RecordHead& head = record.header.head;
+    if (head.kind == RecordKind::lost) co_return corrupt("an object whose record was lost", place);
     const bool is_content = head.kind == RecordKind::object || head.kind == RecordKind::extents;
     if (!is_content || head.bucket != name.bucket || record.header.object != name.object) {
         co_return corrupt("another object's record", place);
@@ -129,6 +130,9 @@ io::Task<Result<ReadRecord>> Reader::read_record_of(ObjectName name, Place place
 
 Result<Attributes> Reader::attributes_of(const ReadRecord& record) {
     const RecordHead& head = record.header.head;
+    if (head.kind == RecordKind::lost) {
+        return fail(Errc::corrupt, "what belonged to a lost object is not known");
+    }
     Bytes encoded = record.header.variable;
     if (head.kind == RecordKind::extents) {
         encoded = record.bytes.bytes().subspan(head.header_bytes(), head.payload_bytes);
@@ -311,12 +315,15 @@ io::Task<Result<io::Chunk>> Reader::read_blocks(std::shared_ptr<OpenFile> file, 
     ASSERT(size > 0 && offset + size <= content_bytes);
     const uint64_t begin = round_down(offset, checked_block_bytes);
     const uint64_t end = std::min(round_up(offset + size, checked_block_bytes), content_bytes);
-    // Whole pages, for direct reads: an object file is padded to them.
-    const auto read_bytes = static_cast<uint32_t>(round_up(end - begin, io::direct_alignment));
+    // Whole pages, for direct reads. Our files are padded to them; an adopted one is not, so its
+    // end goes through the page cache.
+    const bool is_end = (end - begin) % io::direct_alignment != 0;
+    io::File& from = is_end ? *file->file : through;
+    const auto read_bytes = static_cast<uint32_t>(end - begin);
     io::Chunk chunk{core_.buffers->take(head_room_bytes + read_bytes), head_room_bytes, 0};
     const MutableBytes bytes = chunk.buffer.bytes().subspan(head_room_bytes, read_bytes);
-    if (!through.try_read_exactly(bytes, begin)) {
-        const Status read = co_await through.read_exactly(bytes, begin);
+    if (!from.try_read_exactly(bytes, begin)) {
+        const Status read = co_await from.read_exactly(bytes, begin);
         if (!read && read.error().code == Errc::corrupt) {
             co_return corrupt("an object file ends early", id);
         }
@@ -329,7 +336,7 @@ io::Task<Result<io::Chunk>> Reader::read_blocks(std::shared_ptr<OpenFile> file, 
             crc32c(bytes.subspan(at - begin, length)) != file->blocks[block]) {
             co_return corrupt("a damaged block", id);
         }
-        if (&through == file->file.get()) file->verified.mark(block);
+        if (&from == file->file.get()) file->verified.mark(block);
     }
     chunk.begin += static_cast<uint32_t>(offset - begin);
     chunk.size = size;
@@ -358,8 +365,10 @@ io::Task<Result<std::vector<std::byte>>> Reader::attachment(ObjectName name, Pla
     CO_TRY(const ReadRecord record, co_await read_record_of(name, place));
     CO_TRY(Attributes attributes, attributes_of(record));
     if (!attributes.stored_attachment) co_return std::move(attributes.attachment);
+    co_return co_await stored_attachment(*attributes.stored_attachment);
+}
 
-    const StoredAttachment& stored = *attributes.stored_attachment;
+io::Task<Result<std::vector<std::byte>>> Reader::stored_attachment(const StoredAttachment& stored) {
     constexpr uint64_t attachment_bytes_max = uint64_t{2} << 30;
     if (stored.bytes > attachment_bytes_max) co_return corrupt("an impossible size", stored.file);
     CO_TRY(const std::shared_ptr<OpenFile> file, co_await files_.open_object(stored.file));

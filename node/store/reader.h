@@ -49,6 +49,9 @@ public:
     io::Task<Result<OpenedObject>> open(ObjectName name, Place place, ReadRange range);
     // If the object is one whole file: that, every block of it verified (verified_file.cc).
     io::Task<Result<std::optional<OpenedObject>>> open_file(ObjectName name, Place place);
+    // Reads record, content and attachment from the device and checks all of it; gives the bytes
+    // that were read (verify.cc). Errors as open().
+    io::Task<Result<uint64_t>> verify(ObjectName name, Place place);
     io::Task<Result<ObjectAttributes>> stat(ObjectName name, Place place);
     // The version at this place, if it has an attachment; and that.
     io::Task<Result<std::optional<Version>>> version_with_attachment(ObjectName name, Place place);
@@ -72,6 +75,9 @@ public:
     // Held by reads that nobody waits for, so that a stop does.
     io::Gate& gate() { return gate_; }
     uint64_t corruption_count() const { return corruption_count_; }
+    // By verify(), those that were found whole.
+    uint64_t verified_objects() const { return verified_objects_; }
+    uint64_t verified_bytes() const { return verified_bytes_; }
     // What to say when a file of the object whose current record lies at `place` is not there.
     std::unexpected<Error> missing(const Place& place);
 
@@ -87,11 +93,17 @@ private:
     // The file of an extent with its checksums loaded.
     io::Task<Result<std::shared_ptr<OpenFile>>> open_extent(const Extent& extent);
     io::Task<Result<io::Chunk>> read_short(const OpenExtent& extent);
+    io::Task<Result<uint64_t>> verify_all(ObjectName name, Place place);
+    io::Task<Result<uint64_t>> verify_extent(const Extent& extent, MutableBytes buffer);
+    io::Task<Result<std::vector<std::byte>>> stored_attachment(const StoredAttachment& stored);
+
     const StoreCore& core_;
     FileCache& files_;
     io::Gate& gate_;
     const Log& log_;
     uint64_t corruption_count_ = 0;
+    uint64_t verified_objects_ = 0;
+    uint64_t verified_bytes_ = 0;
 };
 
 ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom);

@@ -73,13 +73,15 @@ std::string_view prefix_of(RecordKind kind) {
             return ".penstock/mark"sv;
         case RecordKind::freed:
             return ".penstock/freed"sv;
+        case RecordKind::lost:
+            return ".penstock/lost/"sv;
     }
     return ""sv;
 }
 
 // Objects have their content there, the others what they say in a form of their own.
 bool may_have_payload(RecordKind kind) {
-    return kind != RecordKind::tombstone && kind != RecordKind::mark;
+    return kind != RecordKind::tombstone && kind != RecordKind::mark && kind != RecordKind::lost;
 }
 
 std::string entry_name(const RecordDraft& draft) {
@@ -322,7 +324,7 @@ BlockState parse_first_block(Bytes bytes, RecordHead& head) {
         return BlockState::damaged;
     }
     const auto kind = static_cast<uint8_t>(block[kind_at]);
-    if (kind < uint8_t(RecordKind::segment) || kind > uint8_t(RecordKind::freed)) {
+    if (kind < uint8_t(RecordKind::segment) || kind > uint8_t(RecordKind::lost)) {
         return BlockState::damaged;
     }
     const auto checksum_type = static_cast<uint8_t>(block[checksum_type_at]);

@@ -55,17 +55,24 @@ enum class RecordKind : uint8_t {
     tombstone = 4,  // ".penstock/delete/BUCKET/OBJECT", empty
     mark = 5,       // carries a durable mark and nothing else: ".penstock/mark"
     freed = 6,      // segments whose files are removed next: ".penstock/freed"
+    lost = 7,       // an object whose record was damaged: ".penstock/lost/BUCKET/OBJECT", empty
 };
 
 // Says something about a name: what recovery replays.
 constexpr bool has_object_name(RecordKind kind) {
     return kind == RecordKind::object || kind == RecordKind::extents ||
-           kind == RecordKind::tombstone;
+           kind == RecordKind::tombstone || kind == RecordKind::lost;
 }
 
 // Flags of a record.
 constexpr uint8_t record_has_attachment = 1;
-constexpr uint8_t record_is_closing = 2;  // of a mark: the last one before an orderly stop
+constexpr uint8_t record_is_closing = 2;    // of a mark: the last one before an orderly stop
+constexpr uint8_t record_was_in_files = 4;  // of a lost object: files of its own are still there
+
+// Whether the content lies in files of its own, which Place::in_files_bit says.
+constexpr bool lies_in_files(RecordKind kind, uint8_t flags) {
+    return kind == RecordKind::extents || (flags & record_was_in_files) != 0;
+}
 
 // What the log knows only when it takes the record in; may be stamped again when it moves.
 struct RecordStamp {

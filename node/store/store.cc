@@ -173,12 +173,14 @@ io::Task<Status> StoreImpl::start_log(Recovered recovered) {
 }
 
 void StoreImpl::make_compactor() {
+    quarantine_ = std::make_unique<Quarantine>(*home().io.disk);
     compactor_ = std::make_unique<Compactor>(CompactorParts{
         .disk = *home().io.disk,
         .records = *records_,
         .names = *names_,
         .reader = home().reader,
         .space = *space_,
+        .quarantine = *quarantine_,
         .log = log_,
         .is_changing = [this](const Digest128& key) { return in_flight_.contains(key); },
         .change_done = change_done_,
@@ -326,6 +328,12 @@ io::Task<Result<ObjectAttributes>> StoreImpl::stat(uint32_t number, ObjectName n
     co_return co_await read_current<ObjectAttributes>(from, name, read);
 }
 
+io::Task<Result<uint64_t>> StoreImpl::verify(uint32_t number, ObjectName name) {
+    Core& from = core(number);
+    const auto read = [&](Place place) { return from.reader.verify(name, place); };
+    co_return co_await read_current<uint64_t>(from, name, read);
+}
+
 io::Task<Result<std::optional<OpenedObject>>> StoreImpl::open_file(uint32_t number,
                                                                    ObjectName name) {
     Core& from = core(number);
@@ -411,8 +419,13 @@ StoreUsage StoreImpl::usage() const {
     usage.compacted_bytes = compactor_->stats().moved_bytes;
     usage.freed_bytes = compactor_->stats().freed_bytes;
     usage.freed_segments = compactor_->stats().freed_segments;
+    usage.lost_objects = compactor_->stats().lost_records;
     usage.corruptions = corruptions_at_start_;
-    for (const auto& core : cores_) usage.corruptions += core->reader.corruption_count();
+    for (const auto& core : cores_) {
+        usage.corruptions += core->reader.corruption_count();
+        usage.verified_objects += core->reader.verified_objects();
+        usage.verified_bytes += core->reader.verified_bytes();
+    }
     return usage;
 }
 

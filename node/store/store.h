@@ -75,6 +75,9 @@ struct PutOptions {
     CustomMetadata custom;
     std::unique_ptr<ContentObserver> observer;  // may be null
     bool counts_versions = true;  // display_version of an overwrite is the last one's plus one
+    // Of an object that comes back (an import): 0: the clock's, and counted.
+    uint64_t modified_ns = 0;
+    uint64_t display_version = 0;
 };
 
 struct ReadRange {
@@ -133,6 +136,10 @@ struct StoreUsage {
     uint64_t compacted_bytes = 0;
     uint64_t freed_bytes = 0;
     uint64_t freed_segments = 0;
+    uint64_t lost_objects = 0;  // given up by compaction: their bytes are in quarantine/
+    // By verify() since the start, where all was well.
+    uint64_t verified_objects = 0;
+    uint64_t verified_bytes = 0;
 };
 
 struct StoreOptions {
@@ -155,6 +162,9 @@ struct StoreCore {
     io::Disk* disk = nullptr;  // the mountpath's directory, opened on this core
 };
 
+// The block checksums of an adopted file lie in its record, because nothing is added to the file.
+constexpr uint64_t adopted_bytes_max = uint64_t{8} << 30;
+
 class Store {
 public:
     // Locks the directory, checks its format version, recovers. Runs on cores[0], the home core of
@@ -172,6 +182,16 @@ public:
     // never an object, its error is passed on. Gives the new version's attributes.
     virtual io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectName name, io::Body body,
                                                    PutOptions options) = 0;
+    // Makes the file at `path`, one of the system's own, an object by a hard link: nothing is
+    // copied, its bytes are read once. Nobody may write to that file any more: what is changed in
+    // it later is found and never served. Durable when done, whatever `options.durability` says.
+    // `not_implemented`: a link cannot be made, or the file is above adopted_bytes_max: copy it;
+    // else as put(), and what opening the file says.
+    virtual io::Task<Result<ObjectAttributes>> adopt(uint32_t core, ObjectName name,
+                                                     std::string path, PutOptions options) = 0;
+    // Reads all that the object lies in from the device, past the page cache where that can be,
+    // and gives the bytes that were checked. Errors as get().
+    virtual io::Task<Result<uint64_t>> verify(uint32_t core, ObjectName name) = 0;
     // `not_found`, or `corrupt`/`io_error` for a name that exists but cannot be read whole.
     virtual io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name, ReadRange range) = 0;
     virtual io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) = 0;

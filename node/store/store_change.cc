@@ -25,7 +25,7 @@ io::Task<Result<StoreImpl::Committed>> StoreImpl::commit(Change& change) {
                                : current       ? current->display_version
                                                : 0;
     if (begun.count > 0 && begun.is_removal) display_version = 0;
-    if (!change.keeps_display) {
+    if (!change.keeps_display && !change.has_display) {
         change.draft.display_version = change.counts_versions ? display_version + 1 : 1;
     }
     begun.count += 1;
@@ -201,6 +201,8 @@ io::Task<void> StoreImpl::reclaim_files(const Place& place) {
     // What replaced it must be durable first: a power cut must not bring back a record without its
     // files. If anything fails here, the sweep of the next start does it.
     if (!co_await records_->sync()) co_return;
+    // A lost tail may have held what replaced it: then the old record counts after a restart.
+    if (records_->stats().lost_tails > 0) co_return;
     const Result<ReadRecord> record = co_await home().reader.read_record(place);
     if (!record) co_return;
     const Result<Attributes> attributes = Reader::attributes_of(*record);

@@ -25,6 +25,7 @@
 #include "node/store/mountpath.h"
 #include "node/store/names.h"
 #include "node/store/object_file.h"
+#include "node/store/quarantine.h"
 #include "node/store/reader.h"
 #include "node/store/recovery.h"
 #include "node/store/space.h"
@@ -42,6 +43,9 @@ public:
 
     io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectName name, io::Body body,
                                            PutOptions options) override;
+    io::Task<Result<ObjectAttributes>> adopt(uint32_t core, ObjectName name, std::string path,
+                                             PutOptions options) override;
+    io::Task<Result<uint64_t>> verify(uint32_t core, ObjectName name) override;
     io::Task<Result<OpenedObject>> get(uint32_t core, ObjectName name, ReadRange range) override;
     io::Task<Result<ObjectAttributes>> stat(uint32_t core, ObjectName name) override;
     io::Task<Result<std::optional<OpenedObject>>> open_file(uint32_t core,
@@ -72,13 +76,15 @@ private:
               gate(*io.reactor),
               files(*io.disk, open_files_max),
               reader(io, files, gate, log),
-              directory(*io.disk, objects_directory) {}
+              directory(*io.disk, objects_directory),
+              file_system(*io.disk) {}
 
         StoreCore io;
         io::Gate gate;  // calls that are under way
         FileCache files;
         Reader reader;
-        DirectorySync directory;
+        SharedSync directory;
+        SharedSync file_system;
         uint64_t files_made = 0;
     };
 
@@ -89,6 +95,7 @@ private:
         Durability durability = Durability::group;
         bool is_removal = false;
         bool counts_versions = true;
+        bool has_display = false;    // its draft says the display version
         bool keeps_display = false;  // display version and files stay: only attributes change
         ObjectName name;
     };
@@ -147,6 +154,14 @@ private:
                                                      const CustomMetadata& custom, bool replaces,
                                                      Durability durability);
     io::Task<void> drop_file(Core& core, FileId id);
+    // Of a file that nothing has ever been called.
+    FileId new_file_id(Core& core) const {
+        return {file_epoch_, uint64_t{core.io.reactor->core()} << 48 | ++core.files_made};
+    }
+    static Status check_custom(const CustomMetadata& custom);
+    static io::Task<Status> keep_attachment(ObjectFileWriter& writer, Bytes attachment,
+                                            Attributes& attributes);
+    io::Task<Status> finish_adopted(Core& core, Content& content, FileId id, Bytes attachment);
 
     // On the home core.
     io::Task<Result<Committed>> commit_on_home(Core& from, Change& change);
@@ -184,6 +199,7 @@ private:
     std::unique_ptr<Names> names_;
     std::unique_ptr<Space> space_;
     std::unique_ptr<RecordLog> records_;
+    std::unique_ptr<Quarantine> quarantine_;
     std::unique_ptr<Compactor> compactor_;
     bool is_log_started_ = false;
     bool is_stopped_ = false;

@@ -11,7 +11,9 @@ namespace {
 constexpr size_t inline_attachment_bytes_max = 64 << 10;
 constexpr size_t custom_bytes_max = 64 << 10;
 
-Status check_custom(const CustomMetadata& custom) {
+}  // namespace
+
+Status StoreImpl::check_custom(const CustomMetadata& custom) {
     size_t bytes = 0;
     for (const auto& [key, value] : custom) bytes += key.size() + value.size() + 8;
     if (bytes > custom_bytes_max) {
@@ -19,8 +21,6 @@ Status check_custom(const CustomMetadata& custom) {
     }
     return Status();
 }
-
-}  // namespace
 
 // Takes a body in, from its first byte to its last: into memory while it is small, into an object
 // file once it is not.
@@ -111,9 +111,8 @@ private:
         CO_TRY_STATUS(
             co_await io::on_core(*core.io.reactor, *store_.home().io.reactor,
                                  [this, wanted] { return store_.space_->admit(wanted); }));
-        const FileId id{store_.file_epoch_,
-                        uint64_t{core.io.reactor->core()} << 48 | ++core.files_made};
-        content_.file = std::make_unique<ObjectFileWriter>(*core.io.disk, *core.io.buffers, id);
+        content_.file = std::make_unique<ObjectFileWriter>(*core.io.disk, *core.io.buffers,
+                                                           store_.new_file_id(core));
         co_return co_await content_.file->open(size);
     }
 
@@ -182,8 +181,8 @@ io::Task<Result<ObjectAttributes>> StoreImpl::put(uint32_t number, ObjectName na
 io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectName name,
                                                              Content& content,
                                                              PutOptions& options) {
-    const bool is_large = content.file != nullptr;
     const Attributes& attributes = content.attributes;
+    const bool is_large = !attributes.extents.empty();
     const std::vector<std::byte> encoded = encode_attributes(attributes);
     Change change;
     change.name = name;
@@ -200,7 +199,10 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectN
     draft.object = name.object;
     draft.digest = digest(name);
     draft.content_bytes = content.size_bytes;
-    draft.modified_ns = from.io.reactor->clock().wall_ns();
+    draft.modified_ns =
+        options.modified_ns != 0 ? options.modified_ns : from.io.reactor->clock().wall_ns();
+    draft.display_version = options.display_version;
+    change.has_display = options.display_version != 0;
     draft.checksum = content.checksum;
     if (is_large) {
         draft.payload = encoded;

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""full_disk.py --penstockd PATH: a node on a full 256 MB ext4 says so, keeps serving, and recovers.
+"""full_disk.py --penstockd PATH [--fills N]: a node on a full 256 MB ext4 says so, keeps serving,
+and recovers by itself.
 
 Needs root and a loop device; says "skipped" without them. Fills the file system to the brim, and
 checks that writes get 507 with ErrCapExceeded, that reads, listings, deletes and bucket changes go
 on, that every acknowledged object has its bytes, and that the node starts again on the full disk.
+Then fills and empties it N times in all (20), which ends well only if all space comes back.
 Ends with "N passed, N failed".
 """
 
@@ -12,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
@@ -21,13 +24,15 @@ DISK_BYTES = 256 << 20
 SIZES = (1000, 60_000, 1_000_000)
 
 
-def mount(directory):
+def mount(directory, *options):
     """A fresh ext4 of 256 MB on a loop device, or None where that is not possible."""
+    os.mkdir(directory)
     image, point = os.path.join(directory, "image"), os.path.join(directory, "disk")
     os.mkdir(point)
     with open(image, "wb") as file:
         file.truncate(DISK_BYTES)
-    for command in (["mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop", image, point]):
+    for command in (["mkfs.ext4", "-q", "-F", *options, image],
+                    ["mount", "-o", "loop", image, point]):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:
@@ -42,10 +47,10 @@ def target(name):
     return f"/v1/objects/{BUCKET}/{name}?provider=ais"
 
 
-def fill(node, checks):
+def fill(node, checks, sizes=SIZES):
     """PUTs until each size is refused; gives what was acknowledged."""
     stored = {}
-    for size in sorted(SIZES, reverse=True):
+    for size in sorted(sizes, reverse=True):
         refused = 0
         for number in range(1_000_000):
             name, content = f"{size}-{number}", os.urandom(size)
@@ -73,43 +78,81 @@ def check_serves(node, stored, checks):
     checks.check(names == set(stored), f"list on a full disk: {status}, {len(names)} names")
 
 
+def delete(node, stored, names, checks):
+    for name in names:
+        status = node.request("DELETE", target(name))[0]
+        checks.check(status == 200, f"DELETE on a full disk: {status}")
+        del stored[name]
+
+
+def await_put(node, size, checks):
+    """A PUT works again within 30 s, without a restart."""
+    deadline = time.monotonic() + 30
+    while True:
+        status = node.request("PUT", target("again"), os.urandom(size))[0]
+        if status == 200 or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    checks.check(status == 200, f"PUT of {size} bytes 30 s after deletions: {status}")
+    checks.check(node.request("DELETE", target("again"))[0] == 200, "DELETE of it")
+
+
+def check_full(penstockd, point, checks):
+    """Full once, started again there; gives the node that goes on."""
+    node = NodeProcess(penstockd, point)
+    node.create_bucket(BUCKET)
+    stored = fill(node, checks)
+    held = sum(map(len, stored.values()))
+    checks.check(held >= DISK_BYTES // 2, f"only {held} bytes of objects fit")
+    check_serves(node, stored, checks)
+    node.create_bucket("made-when-full")
+    checks.check(True, "bucket created on the full disk")
+    node.kill()
+    node = NodeProcess(penstockd, point)
+    check_serves(node, stored, checks)
+    delete(node, stored, [name for name in stored if name.startswith("1000000-")], checks)
+    check_serves(node, stored, checks)
+    await_put(node, 1_000_000, checks)
+    delete(node, stored, list(stored), checks)
+    return node
+
+
+def check_fills(node, fills, checks):
+    """Whichever sizes fill it, half of the disk can hold objects each time."""
+    for number in range(fills):
+        sizes = ((1_000_000, 1000), (60_000,), (1_000_000, 60_000))[number % 3]
+        stored = fill(node, checks, sizes)
+        held = sum(map(len, stored.values()))
+        checks.check(held >= DISK_BYTES // 2, f"fill {number}: only {held} bytes fit")
+        if number % 5 == 0:
+            check_serves(node, stored, checks)
+        delete(node, stored, list(stored), checks)
+        await_put(node, 60_000, checks)
+        await_put(node, 1_000_000, checks)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--penstockd", required=True)
+    parser.add_argument("--fills", type=int, default=20)
     arguments = parser.parse_args()
     checks = Checks()
     with TestDirectory("full-disk") as directory:
-        point = mount(directory.path)
-        if point is None:
-            print("skipped: no loop device or mkfs.ext4 here")
-            return 0
+        points = [mount(os.path.join(directory.path, "blocks"))]
         node = None
         try:
-            node = NodeProcess(arguments.penstockd, point)
-            node.create_bucket(BUCKET)
-            stored = fill(node, checks)
-            held = sum(map(len, stored.values()))
-            checks.check(held >= DISK_BYTES // 2, f"only {held} bytes of objects fit")
-            check_serves(node, stored, checks)
-            node.create_bucket("made-when-full")
-            checks.check(True, "bucket created on the full disk")
-            node.kill()
-            node = NodeProcess(arguments.penstockd, point)
-            check_serves(node, stored, checks)
-            large = [name for name in stored if name.startswith("1000000-")]
-            for name in large:
-                status = node.request("DELETE", target(name))[0]
-                checks.check(status == 200, f"DELETE on a full disk: {status}")
-                del stored[name]
-            check_serves(node, stored, checks)
-            status = node.request("PUT", target("again"), os.urandom(1_000_000))[0]
-            checks.check(status == 200, f"PUT after deletions: {status}")
+            if None in points:
+                print("skipped: no loop device or mkfs.ext4 here")
+                return 0
+            node = check_full(arguments.penstockd, points[0], checks)
+            check_fills(node, arguments.fills - 1, checks)
             checks.check(node.stop() == 0, "orderly stop")
             directory.is_kept = checks.failed > 0
         finally:
             if node is not None and node.is_alive():
                 node.kill()
-            subprocess.run(["umount", point], check=False)
+            for point in filter(None, points):
+                subprocess.run(["umount", point], check=False)
     return checks.finish()
 
 

@@ -202,6 +202,20 @@ TYPED_TEST(DiskTest, NamesAreMadeListedMovedAndRemoved) {
     EXPECT_GT(this->run(this->disk().space())->available_bytes, 0U);
 }
 
+TYPED_TEST(DiskTest, AFileMayHaveTwoNames) {
+    BlockingDisk& disk = this->disk().blocking();
+    ASSERT_TRUE(this->run(this->disk().make_directory("d")));
+    ASSERT_TRUE(this->run(this->put("a", "content")->sync()));
+    ASSERT_TRUE(disk.link("a", "d/b"));
+    ASSERT_TRUE(disk.sync_file_system());
+    EXPECT_EQ(this->get("d/b"), "content");
+    EXPECT_EQ(this->code_of(disk.link("a", "d/b")), Errc::exists);
+    EXPECT_EQ(this->code_of(disk.link("nothing", "d/c")), Errc::not_found);
+    EXPECT_EQ(this->code_of(disk.link("a", "../c")), Errc::invalid);
+    ASSERT_TRUE(this->run(this->disk().remove("a")));
+    EXPECT_EQ(this->get("d/b"), "content");
+}
+
 TYPED_TEST(DiskTest, SizesFollowTruncationAndNotAllocation) {
     const auto file = this->put("a", "0123456789");
     ASSERT_TRUE(this->run(file->allocate(100'000)));

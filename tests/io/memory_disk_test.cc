@@ -75,6 +75,18 @@ TEST_F(MemoryDiskTest, SyncingAFileDoesNotMakeItsNameDurable) {
     EXPECT_THAT(outcomes("a"), UnorderedElementsAre(missing, "x"));
 }
 
+TEST_F(MemoryDiskTest, SyncingTheFileSystemMakesNamesAndBytesDurable) {
+    ASSERT_TRUE(disk_->make_directory("d"));
+    create("a", "x");
+    ASSERT_TRUE(disk_->link("a", "d/b"));
+    EXPECT_THAT(outcomes("d/b"), UnorderedElementsAre(missing, "", std::string(1, '\0'), "x"));
+    ASSERT_TRUE(disk_->sync_file_system());
+    EXPECT_THAT(outcomes("d/b"), UnorderedElementsAre("x"));
+    EXPECT_THAT(outcomes("a"), UnorderedElementsAre("x"));
+    ASSERT_TRUE(disk_->remove("a"));
+    EXPECT_THAT(outcomes("d/b"), UnorderedElementsAre("x"));
+}
+
 TEST_F(MemoryDiskTest, SyncingADirectoryDoesNotMakeBytesDurable) {
     create("a", "x");
     ASSERT_TRUE(disk_->sync_directory(""));

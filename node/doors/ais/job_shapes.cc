@@ -45,6 +45,7 @@ constexpr KindName kinds[] = {
     {"list", ""},
     {"get-batch", ""},
     {"create-inventory", ""},
+    {"scrub", "", JobKind::scrub, true},  // ours
     {"load-lom-cache", "warm-up-metadata", JobKind::warm_up, true},
     {"blob-download", ""},
     {"dsort", ""},

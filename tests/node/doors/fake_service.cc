@@ -269,6 +269,16 @@ io::Task<Result<ListPage>> FakeService::list(uint32_t, const BucketName& bucket,
     co_return page;
 }
 
+io::Task<Result<ListPage>> FakeService::list_unchecked(uint32_t core, BucketId bucket,
+                                                       ListOptions options) {
+    for (const auto& [name, entry] : entries_) {
+        if (entry.bucket->id != bucket) continue;
+        const BucketName found = name;
+        co_return co_await list(core, found, std::move(options));
+    }
+    co_return ListPage();
+}
+
 io::Task<Result<OpenedObject>> FakeService::get_member(uint32_t, ObjectAddress shard,
                                                        std::string_view member, std::string_view,
                                                        ReadRange range) {

@@ -34,6 +34,14 @@ public:
     Owner owner_of(const ObjectAddress&) override { return {"fakenode", true}; }
     io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectAddress address, io::Body body,
                                            PutRequest request) override;
+    io::Task<Result<ObjectAttributes>> adopt(uint32_t, ObjectAddress, std::string,
+                                             PutRequest) override {
+        co_return fail(Errc::not_implemented, "no file system lies under this");
+    }
+    io::Task<Result<uint64_t>> verify(uint32_t core, ObjectAddress address) override {
+        CO_TRY(const ObjectAttributes found, co_await stat(core, address));
+        co_return found.size_bytes;
+    }
     io::Task<Result<OpenedObject>> get(uint32_t core, ObjectAddress address,
                                        ReadRange range) override;
     // Objects of 128 KiB and more lie in a file of their own.
@@ -54,6 +62,8 @@ public:
                                                   CustomMetadata custom, bool replaces) override;
     io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
                                     ListOptions options) override;
+    io::Task<Result<ListPage>> list_unchecked(uint32_t core, BucketId bucket,
+                                              ListOptions options) override;
     io::Task<Result<OpenedObject>> get_member(uint32_t core, ObjectAddress shard,
                                               std::string_view member, std::string_view format_hint,
                                               ReadRange range) override;

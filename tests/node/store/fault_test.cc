@@ -115,6 +115,12 @@ protected:
                 EXPECT_TRUE(get_at_last(harness, name) == *content) << name << " " << when;
             }
         }
+        if (!damaged_.empty()) {
+            auto read = harness.get(damaged_);
+            if (!read && read.error().code != Errc::corrupt) read = harness.get(damaged_);
+            if (read) ADD_FAILURE() << damaged_ << " is served " << when;
+            if (!read) EXPECT_EQ(read.error().code, Errc::corrupt) << when;
+        }
         auto got = harness.get("a");
         if (!got && got.error().code != Errc::not_found) got = harness.get("a");
         if (!got && got.error().code != Errc::not_found) {
@@ -142,6 +148,8 @@ protected:
     // Done before any call fails, and what must hold of other names all the time.
     std::function<void(StoreHarness&)> prepare_;
     std::map<std::string, std::optional<std::string>> more_;
+    std::string
+        damaged_;  // a name whose record rotted: `corrupt` all the time, never anything else
 };
 
 TEST_P(FaultTest, PutOfASmallObject) {
@@ -172,6 +180,20 @@ TEST_P(FaultTest, OverwriteOfALargeObject) {
     const std::string content = content_of(2, 20'000);
     each_call_fails([&](StoreHarness& harness) { return status_of(harness.put("a", content)); },
                     {content, before_});
+}
+
+TEST_P(FaultTest, Adoption) {
+    const std::string content = content_of(2, 60'000);
+    prepare_ = [&](StoreHarness& harness) {
+        const auto file = harness.disk().blocking().open("foreign", io::OpenMode::create);
+        EXPECT_TRUE(file && (*file)->write_exactly(as_bytes(content), 0));
+    };
+    each_call_fails(
+        [&](StoreHarness& harness) {
+            return status_of(harness.run(
+                harness.store().adopt(0, StoreHarness::name("a"), "/foreign", PutOptions())));
+        },
+        {content, before_});
 }
 
 TEST_P(FaultTest, PutThatNeedsANewSegment) {
@@ -246,6 +268,39 @@ TEST_P(FaultTest, Compaction) {
     each_call_fails(
         [&](StoreHarness& harness) {
             more_["n3"] = std::nullopt;
+            const auto freed = harness.compact();
+            if (freed) freed_once = std::max(freed_once, *freed);
+            return status_of(freed);
+        },
+        {before_});
+    EXPECT_GT(freed_once, 100'000U);
+}
+
+// A rotten record is given up by compaction: whichever call fails, its name never answers anything
+// but `corrupt`, and its neighbours are not lost.
+TEST_P(FaultTest, CompactionOfADamagedSegment) {
+    damaged_ = "rotten";
+    prepare_ = [&](StoreHarness& harness) {
+        const std::string content = content_of(9, 6000);
+        EXPECT_TRUE(harness.put(damaged_, content));
+        for (uint64_t index = 0; index < 24; ++index) {
+            const std::string name = "n" + std::to_string(index % 4);
+            more_[name] = content_of(100 + index, 7000);
+            EXPECT_TRUE(harness.put(name, *more_[name]));
+        }
+        const auto file = harness.disk().blocking().open("log/0000000001.tar", io::OpenMode::write);
+        ASSERT_TRUE(file);
+        std::vector<std::byte> bytes(*(*file)->size_bytes());
+        ASSERT_TRUE((*file)->read(bytes, 0));
+        const auto found = std::ranges::search(bytes, as_bytes(content));
+        ASSERT_NE(found.begin(), bytes.end());
+        const auto at = static_cast<uint64_t>(found.begin() - bytes.begin());
+        ASSERT_TRUE((*file)->write_exactly(as_bytes(std::string("damage")), at + 1000));
+        ASSERT_TRUE((*file)->sync());
+    };
+    uint64_t freed_once = 0;
+    each_call_fails(
+        [&](StoreHarness& harness) {
             const auto freed = harness.compact();
             if (freed) freed_once = std::max(freed_once, *freed);
             return status_of(freed);
