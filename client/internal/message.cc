@@ -152,15 +152,18 @@ MessageEnd::State MessageEnd::look(Bytes bytes) {
     for (;;) {
         if (depth_ == 0 && position_ > 0) {
             // The last value's own bytes may still be on their way.
+            bytes_min_ = position_;
             if (position_ > bytes.size()) return State::more;
             is_whole_ = true;
             return State::whole;
         }
+        bytes_min_ = position_ + 1;
         if (position_ >= bytes.size()) return State::more;
         const std::byte* at = bytes.data() + position_;
         const Shape shape = shape_of(std::to_integer<uint8_t>(*at));
         if (!shape.is_good) return State::broken;
-        if (bytes.size() - position_ - 1 < shape.length_bytes) return State::more;
+        bytes_min_ = position_ + 1U + shape.length_bytes;
+        if (bytes_min_ > bytes.size()) return State::more;
         const uint64_t count =
             shape.length_bytes > 0 ? load_big_endian(at + 1, shape.length_bytes) : shape.count;
         const uint64_t values = count * shape.values_each;

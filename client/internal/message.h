@@ -57,7 +57,7 @@ public:
     State look(Bytes bytes);
     size_t message_bytes() const { return position_; }
     // While there is `more`: the message is at least so long.
-    size_t bytes_min() const { return position_ + (depth_ > 0 || position_ == 0 ? 1 : 0); }
+    size_t bytes_min() const { return bytes_min_; }
 
 private:
     bool enter(uint64_t values);
@@ -65,6 +65,7 @@ private:
     std::array<uint64_t, nesting_max> left_{};  // values to come, of each open container
     uint32_t depth_ = 0;
     size_t position_ = 0;  // where the next value begins; may lie behind what has arrived
+    size_t bytes_min_ = 1;
     bool is_whole_ = false;
 };
 
