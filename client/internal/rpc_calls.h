@@ -5,7 +5,7 @@
 #include <expected>
 
 #include "client/internal/calls.h"
-#include "client/internal/rpc_exchange.h"
+#include "client/rpc_exchange.h"
 
 namespace penstock::client {
 

@@ -1,13 +1,13 @@
-"""CRC-32C (Castagnoli). Python has none: where Intel's ISA-L is installed (Debian's libisal2, which the
-node needs, too) its crc32_iscsi() computes it, at 10 GB/s; elsewhere this does, at 70 MB/s.
+"""CRC-32C (Castagnoli). Python has none: where Intel's ISA-L is installed (Debian's libisal2, which
+the node needs, too) its crc32_iscsi() computes it, at 10 GB/s; elsewhere this does, at 70 MB/s.
 
-A loop over bytes would take 60 ns each. But a CRC is a remainder of polynomials
-over GF(2), and integers of any length are such polynomials: XOR adds, shifts multiply by x. So a long
-message is folded: x^6777 + x^484 + x^100 + 1 is a multiple of the CRC's polynomial (found by search),
-and so is its square, its fourth power and so on, which double the exponents. A part that begins at
-x^6777 is therefore worth the same as its three copies further down: each fold is three shifts of a
-long integer, and halves what is left. The last kilobyte is folded by x^k modulo the polynomial, which
-is dense but short, and the last bytes go through the usual table.
+A loop over bytes would take 60 ns each. But a CRC is a remainder of polynomials over GF(2), and
+integers of any length are such polynomials: XOR adds, shifts multiply by x. So a long message is
+folded: x^6777 + x^484 + x^100 + 1 is a multiple of the CRC's polynomial (found by search), and so
+is its square, its fourth power and so on, which double the exponents. A part that begins at
+x^6777 is therefore worth the same as its three copies further down: each fold is three shifts of
+a long integer, and halves what is left. The last kilobyte is folded by x^k modulo the polynomial,
+which is dense but short, and the last bytes go through the usual table.
 
 Bits lie as they travel: bit 0 of the integer is the first one, the highest power."""
 

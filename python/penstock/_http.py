@@ -1,5 +1,5 @@
-"""The blocking calls over HTTP, AIStore's REST API: for where only HTTP goes through. Each thread has
-a connection of its own."""
+"""The blocking calls over HTTP, AIStore's REST API: for where only HTTP goes through. Each thread
+has a connection of its own."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class _Connection:
         self._deadline: float | None = None
         self._descriptors: list[int] = []
         self._last = 0
-        self._batch_bytes = 1 << 18  # of the last batch
+        self._buffers: list[bytearray] = []  # of the last batches
 
     def set_deadline(self, deadline: float | None) -> None:
         """Of what follows, on the monotonic clock."""
@@ -56,7 +56,7 @@ class _Connection:
         replies in one buffer. TooLarge if a piece does not fit into a reply."""
         first, sent = self._last + 1, 0
         self._last += len(pieces)
-        buffer, begin, end = bytearray(self._batch_bytes), 0, 0
+        buffer, begin, end = self._free_buffer(), 0, 0
         replies: dict[int, _wire.BatchReply] = {}
         while len(replies) < len(pieces):
             while sent < len(pieces) and sent < len(replies) + _wire.UNDERWAY_MAX:
@@ -67,7 +67,7 @@ class _Connection:
             while reply is None or reply.end > end:
                 needed = end + 1 if reply is None else reply.end
                 if needed > len(buffer):
-                    buffer += bytes(max(needed - len(buffer), len(buffer)))
+                    buffer.extend(bytes(max(needed - len(buffer), len(buffer))))
                 self._hurry()
                 count = self._socket.recv_into(memoryview(buffer)[end:])
                 if count == 0:
@@ -82,11 +82,24 @@ class _Connection:
                          if begin < end else None)
         return self._views(memoryview(buffer), first, pieces, replies, begin, end)
 
+    def _free_buffer(self) -> bytearray:
+        """One of the last two batches' that nobody looks at any more: fresh memory costs more than
+        what is done with it."""
+        for buffer in self._buffers:
+            try:
+                buffer.append(0)  # not while there are views of it
+                buffer.pop()
+                return buffer
+            except BufferError:
+                pass
+        return bytearray(1 << 18)
+
     def _views(self, content: memoryview, first: int, pieces: Sequence[Sequence[Any]],
                replies: "dict[int, _wire.BatchReply]", begin: int, end: int) -> "list[memoryview]":
         if begin != end:
             raise ConnectionError("the node sent more than it was asked for")
-        self._batch_bytes = max(end, 1 << 16)
+        if not any(buffer is content.obj for buffer in self._buffers):
+            self._buffers = [*self._buffers[-1:], content.obj]
         views: list[memoryview] = []
         for index, piece in enumerate(pieces):
             reply = replies.get((first + index) & 0xFFFFFFFF)

@@ -69,7 +69,7 @@ def views_of(data: memoryview, entries: Sequence[dict[str, Any]], count: int) ->
     if len(entries) != count:
         raise ConnectionError("the batch has not as many entries as were asked for")
     spans = [(entry["offset"], entry["offset"] + entry["length"]) for entry in entries]
-    if spans and max(spans, key=lambda span: span[1])[1] > len(data):
+    if spans and max(end for _, end in spans) > len(data):
         raise ConnectionError("the batch ends before its last entry")
     return [data[begin:end] for begin, end in spans]
 

@@ -1,6 +1,6 @@
 """The client with the same names as coroutines. Calls of several tasks share one connection and
-are answered as they finish; over HTTP they are made in threads. Belongs to the event loop that first
-uses it."""
+are answered as they finish; over HTTP they are made in threads. Belongs to the event loop that
+first uses it."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@
 #include <thread>
 
 #include "client/async_client.h"
-#include "client/internal/message.h"
-#include "client/internal/rpc_exchange.h"
+#include "client/message.h"
+#include "client/rpc_exchange.h"
 #include "io/base/checksum.h"
 #include "io/descriptor.h"
 #include "io/reactor.h"

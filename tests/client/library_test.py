@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""library_test.py PENSTOCKD BUILD-DIRECTORY: the client library as it is installed: the example builds
-against it alone, and does with a node what it says, over both kinds of connection."""
+"""library_test.py PENSTOCKD BUILD-DIRECTORY: the client library as it is installed: the example
+builds against it alone, and does with a node what it says, over both kinds of connection."""
 
 import os
 import random
@@ -57,7 +57,7 @@ def check_objects(checks, example, node, bucket):
         checks.check(example.run("get", bucket, "parts")[1] == large["l0"], "what was put in parts")
     if example.address.startswith("unix:"):
         checks.check(example.run("share", bucket, "l0")[:2] == (0, large["l0"]), "share, its file")
-        checks.check(example.run("share", bucket, "s100")[:2] == (0, small["s100"]), "share, memory")
+        checks.check(example.run("share", bucket, "s100")[:2] == (0, small["s100"]), "share, small")
     else:
         checks.check(example.run("share", bucket, "l0")[0] == 1, "no descriptor over TCP")
     checks.check(example.run("rm", bucket, "s100")[0] == 0, "rm")

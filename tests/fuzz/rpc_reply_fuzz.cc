@@ -2,7 +2,7 @@
 // how they are cut, and nothing is read outside of them.
 #include <cstdlib>
 
-#include "client/internal/rpc_exchange.h"
+#include "client/rpc_exchange.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "client/internal/rpc_exchange.h"
+#include "client/rpc_exchange.h"
 
 #include <algorithm>
 #include <cstring>

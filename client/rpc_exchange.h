@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "client/internal/message.h"
+#include "client/message.h"
 #include "client/types.h"
 #include "io/channel.h"
 

@@ -1,4 +1,4 @@
-#include "client/internal/message.h"
+#include "client/message.h"
 
 namespace penstock::client {
 namespace {
