@@ -11,7 +11,10 @@ namespace penstock::io {
 Result<FileMapping> FileMapping::map(int descriptor, uint64_t size_bytes, Use use) {
     struct stat status{};
     if (::fstat(descriptor, &status) != 0) return fail(error_from_errno(errno, "fstat", "a file"));
-    if (!S_ISREG(status.st_mode) || static_cast<uint64_t>(status.st_size) != size_bytes) {
+    // Behind an object's bytes its file may go on, with what is the node's.
+    const auto file_bytes = static_cast<uint64_t>(status.st_size);
+    const bool is_right = use == Use::sealed ? file_bytes == size_bytes : file_bytes >= size_bytes;
+    if (!S_ISREG(status.st_mode) || !is_right) {
         return fail(Errc::corrupt, "a descriptor has another size than was said");
     }
     if (use == Use::sealed) {

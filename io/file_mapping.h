@@ -19,7 +19,7 @@ public:
 
     FileMapping() = default;
     // The file's first `size_bytes`; the descriptor stays the caller's and need not stay open.
-    // `corrupt` if the file has another size.
+    // `corrupt` if the file is shorter, or sealed memory longer.
     static Result<FileMapping> map(int descriptor, uint64_t size_bytes, Use use);
     FileMapping(FileMapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
     FileMapping& operator=(FileMapping&& other) noexcept {
