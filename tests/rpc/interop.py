@@ -144,6 +144,12 @@ def check_contents(session, checks):
     call(session, "object.put", {"bucket": BUCKET, "name": "o", "data": b"0123456789"})
     result = call(session, "object.get", {"bucket": BUCKET, "name": "o", "offset": 2, "length": 3})
     checks.check(result["data"] == b"234" and result["size"] == 10, f"a range: {result}")
+    expect_invalid(session, {"name": "object.put"},
+                   {"bucket": BUCKET, "name": "o", "data": b"0123456789", "crc32c": 7}, checks)
+    call(session, "object.put", {"bucket": BUCKET, "name": "o", "data": b"123456789",
+                                 "crc32c": 0xE3069283})
+    result = call(session, "object.get", {"bucket": BUCKET, "name": "o"})
+    checks.check(result["crc32c"] == 0xE3069283, f"the data's CRC-32C: {result}")
     members = call(session, "object.members", {"bucket": BUCKET, "name": "s.tar"})
     checks.check([entry["name"] for entry in members["entries"]] == ["a.txt", "b.txt"],
                  f"members: {members}")

@@ -17,6 +17,8 @@ constexpr Parameter bucket{Name::bucket, Type::str, required, "The bucket's name
 constexpr Parameter object{Name::name, Type::str, required,
                            "The object's name; as bin where it is no UTF-8."};
 constexpr Parameter data{Name::data, Type::bin, required, "At most limits.value_bytes."};
+constexpr Parameter crc32c{Name::crc32c, Type::unsigned_integer, optional,
+                           "The CRC-32C of data: bytes that came otherwise are refused."};
 constexpr Parameter offset{Name::offset, Type::unsigned_integer, optional,
                            "The first byte that is wanted; 0."};
 constexpr Parameter length{Name::length, Type::unsigned_integer, optional,
@@ -44,6 +46,7 @@ constexpr Parameter job{Name::job, Type::str, required, "The job's id."};
 constexpr ResultField version{"version", Type::str, "Of the object; changes with every change."};
 constexpr ResultField size{"size", Type::unsigned_integer, "Of the whole content, in bytes."};
 constexpr ResultField checksum{"checksum", Type::map, "{type, value}: of the whole content."};
+constexpr ResultField data_crc{"crc32c", Type::unsigned_integer, "The CRC-32C of data."};
 constexpr ResultField next_token{"token", Type::str, "For the next page; empty after the last."};
 constexpr ResultField descriptor{"fd", Type::unsigned_integer,
                                  "With as \"fd\": 0, the first descriptor of this reply."};
@@ -93,11 +96,13 @@ constexpr ResultField list_results[] = {
     next_token};
 
 constexpr Parameter object_only[] = {bucket, object};
-constexpr Parameter put_parameters[] = {bucket, object, data, metadata, if_absent, if_version};
+constexpr Parameter put_parameters[] = {bucket,   object,    data,      crc32c,
+                                        metadata, if_absent, if_version};
 constexpr ResultField put_results[] = {version, size, checksum};
 constexpr Parameter get_parameters[] = {bucket, object, offset, length, member, as};
 constexpr ResultField get_results[] = {
     {"data", Type::bin, "Exactly the range; absent with as \"fd\"."},
+    data_crc,
     size,
     version,
     descriptor,
@@ -149,6 +154,7 @@ constexpr Parameter many_parameters[] = {
      "\"error\" (the default): the call fails; \"skip\": the entry says why."}};
 constexpr ResultField many_results[] = {
     {"data", Type::bin, "The contents, one behind the other; absent with as \"fd\"."},
+    data_crc,
     {"entries", Type::array, "Of {index, offset, length, error?}: item, and where in data."},
     descriptor,
     {"size", Type::unsigned_integer, "With as \"fd\": of the sealed memory."},

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "io/base/bytes.h"
+#include "io/base/checksum.h"
 #include "node/doors/rpc/calls.h"
 
 namespace penstock::node::rpc {
@@ -74,6 +75,10 @@ io::Task<void> put_object(Call& call) {
     if (arguments.at(Name::data)->size > value_bytes_max) {
         co_return call.fail(too_large("value_bytes", value_bytes_max));
     }
+    if (arguments.has(Name::crc32c) &&
+        crc32c(arguments.at(Name::data)->bytes()) != arguments.number(Name::crc32c, 0)) {
+        co_return call.fail(Code::invalid, "the data have another CRC-32C than crc32c says");
+    }
     PutRequest request;
     const auto condition = read_condition(arguments);
     if (!condition) co_return call.fail(condition.error());
@@ -116,9 +121,10 @@ io::Task<void> get_object(Call& call) {
     }
     call.count_sent(opened->body.chunk().size);
     Writer writer = call.reply();
-    writer.map(3);
+    writer.map(4);
     writer.pair("size", opened->attributes.size_bytes);
     writer.pair("version", text_of(opened->attributes.version));
+    writer.pair("crc32c", crc32c(opened->body.chunk().bytes()));
     writer.text("data");
     writer.bytes(std::move(opened->body.chunk()));
 }
