@@ -3,9 +3,9 @@
 
 While a node serves writers, `tar cf` copies its directory; restored elsewhere, a node starts there
 and holds everything that was acknowledged before tar began. Compaction is off meanwhile, and
-objects are small: a segment or an object file that is removed between tar's look at its directory and its
-turn is missing in the copy (its names answer an error there). And the real `tar xf` of all segments
-in order, with the deletions applied, gives the small objects back, byte for byte.
+objects are small: a segment or an object file that is removed between tar's look at its directory
+and its turn is missing in the copy (its names answer an error there). And the real `tar xf` of all
+segments in order, with the deletions applied, gives the small objects back, byte for byte.
 Ends with "N passed, N failed".
 """
 
