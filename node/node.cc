@@ -147,8 +147,9 @@ void Node::make_doors(const Settings& settings) {
     rpc_servers_.resize(cores.count());
     rpc_ = std::make_unique<Front>(cores, [&](uint32_t core) {
         auto server =
-            std::make_unique<rpc::Server>(storage_->service(), identity_, cores.reactor(core),
-                                          cores.buffers(core), rpc_limits(settings));
+            std::make_unique<rpc::Server>(storage_->service(), storage_->jobs(), identity_,
+                                          cores.reactor(core), cores.buffers(core),
+                                          rpc_limits(settings));
         rpc_servers_[core] = server.get();
         return server;
     });

@@ -10,6 +10,7 @@ namespace penstock::node::access {
 constexpr uint64_t get = 1;
 constexpr uint64_t head_object = 2;
 constexpr uint64_t put = 4;
+constexpr uint64_t append = 8;
 constexpr uint64_t delete_object = 16;
 constexpr uint64_t move_object = 32;
 constexpr uint64_t promote = 64;

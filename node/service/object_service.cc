@@ -82,6 +82,24 @@ public:
     io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from, ObjectAddress to,
                                             Condition condition) override;
     io::Task<Status> rename(uint32_t core, ObjectAddress from, std::string_view to) override;
+    io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectAddress address,
+                                               CustomMetadata custom) override;
+    io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectAddress address,
+                                              std::string_view upload, uint32_t number,
+                                              io::Body body, PartOptions options) override;
+    io::Task<Result<ObjectAttributes>> complete_upload(uint32_t core, ObjectAddress address,
+                                                       std::string_view upload,
+                                                       CompletionOptions options) override;
+    io::Task<Status> abort_upload(uint32_t core, ObjectAddress address,
+                                  std::string_view upload) override;
+    io::Task<Result<std::vector<PartAttributes>>> parts(uint32_t core, ObjectAddress address,
+                                                        std::string_view upload) override;
+    io::Task<Result<std::vector<UploadAttributes>>> uploads(uint32_t core,
+                                                            const BucketName& bucket) override;
+    io::Task<Result<std::string>> append(uint32_t core, ObjectAddress address,
+                                         std::string_view handle, io::Body body) override;
+    io::Task<Result<ObjectAttributes>> flush(uint32_t core, ObjectAddress address,
+                                             std::string_view handle) override;
     io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
                                                   CustomMetadata custom, bool replaces) override;
     io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
@@ -285,29 +303,29 @@ io::Task<Result<std::vector<Status>>> Service::remove_many(
 
 io::Task<Result<ObjectAttributes>> Service::copy(uint32_t core, ObjectAddress from,
                                                  ObjectAddress to, Condition condition) {
+    CO_TRY(const BucketPointer source, allow(core, from, access::get));
+    CO_TRY(const BucketPointer target, allow(core, to, access::put));
+    ObjectCopyOptions options{.condition = condition,
+                              .durability = target->properties.durability,
+                              .counts_versions = target->properties.is_versioned};
+    Result<ObjectAttributes> copied =
+        co_await store_.copy(core, ObjectName{source->id, source->name.name, from.object},
+                             ObjectName{target->id, target->name.name, to.object}, options);
+    const bool cannot = !copied && copied.error().code == Errc::not_implemented;
+    if (!cannot) co_return copied;
     CO_TRY(OpenedObject opened, co_await get(core, from, {}));
     PutRequest request{.condition = condition, .custom = std::move(opened.attributes.custom)};
     co_return co_await put(core, to, std::move(opened.body), std::move(request));
 }
 
-// What is removed is exactly the version that was copied: a writer who comes between finds his
-// object under one of the two names.
 io::Task<Status> Service::rename(uint32_t core, ObjectAddress from, std::string_view to) {
     CO_TRY_STATUS(check_object_name(to));
-    CO_TRY_STATUS(allow(core, from, access::move_object));
-    for (int tried = 0; tried < tries_max; ++tried) {
-        CO_TRY(OpenedObject opened, co_await get(core, from, {}));
-        if (to == from.object) co_return Status();
-        const Version version = opened.attributes.version;
-        PutRequest request{.custom = std::move(opened.attributes.custom)};
-        CO_TRY_STATUS(
-            co_await put(core, {from.bucket, to}, std::move(opened.body), std::move(request)));
-        const Result<Version> removed =
-            co_await remove(core, from, {Condition::Kind::exactly, version});
-        if (removed) co_return Status();
-        if (removed.error().code != Errc::condition_failed) co_return fail(removed.error());
-    }
-    co_return fail(Errc::unavailable, "the object is being overwritten all the time");
+    CO_TRY(const BucketPointer bucket, allow(core, from, access::move_object));
+    CO_TRY_STATUS(allow(core, from, access::get | access::put | access::delete_object));
+    CO_TRY_STATUS(co_await store_.rename(
+        core, ObjectName{bucket->id, bucket->name.name, from.object},
+        ObjectName{bucket->id, bucket->name.name, to}, bucket->properties.is_versioned));
+    co_return Status();
 }
 
 io::Task<Result<ObjectAttributes>> Service::set_custom(uint32_t core, ObjectAddress address,
@@ -316,6 +334,65 @@ io::Task<Result<ObjectAttributes>> Service::set_custom(uint32_t core, ObjectAddr
     const ObjectName name{bucket->id, bucket->name.name, address.object};
     co_return co_await store_.set_custom(core, name, std::move(custom), replaces,
                                          bucket->properties.durability);
+}
+
+io::Task<Result<std::string>> Service::begin_upload(uint32_t core, ObjectAddress address,
+                                                    CustomMetadata custom) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.begin_upload(core, name, std::move(custom));
+}
+
+io::Task<Result<PartAttributes>> Service::put_part(uint32_t core, ObjectAddress address,
+                                                   std::string_view upload, uint32_t number,
+                                                   io::Body body, PartOptions options) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.put_part(core, name, upload, number, std::move(body),
+                                       std::move(options));
+}
+
+io::Task<Result<ObjectAttributes>> Service::complete_upload(uint32_t core, ObjectAddress address,
+                                                            std::string_view upload,
+                                                            CompletionOptions options) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    options.counts_versions = bucket->properties.is_versioned;
+    co_return co_await store_.complete_upload(core, name, upload, std::move(options));
+}
+
+io::Task<Status> Service::abort_upload(uint32_t core, ObjectAddress address,
+                                       std::string_view upload) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.abort_upload(core, name, upload);
+}
+
+io::Task<Result<std::vector<PartAttributes>>> Service::parts(uint32_t core, ObjectAddress address,
+                                                             std::string_view upload) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.parts(core, name, upload);
+}
+
+io::Task<Result<std::vector<UploadAttributes>>> Service::uploads(uint32_t core,
+                                                                 const BucketName& bucket) {
+    CO_TRY(const BucketPointer found, allow_bucket(core, bucket, access::list_objects));
+    co_return co_await store_.uploads(core, found->id);
+}
+
+io::Task<Result<std::string>> Service::append(uint32_t core, ObjectAddress address,
+                                              std::string_view handle, io::Body body) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::append));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.append(core, name, handle, std::move(body));
+}
+
+io::Task<Result<ObjectAttributes>> Service::flush(uint32_t core, ObjectAddress address,
+                                                  std::string_view handle) {
+    CO_TRY(const BucketPointer bucket, allow(core, address, access::append));
+    const ObjectName name{bucket->id, bucket->name.name, address.object};
+    co_return co_await store_.flush(core, name, handle, bucket->properties.is_versioned);
 }
 
 io::Task<Result<ListPage>> Service::list(uint32_t core, const BucketName& bucket,

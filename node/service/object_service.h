@@ -97,11 +97,35 @@ public:
     // `names`.
     virtual io::Task<Result<std::vector<Status>>> remove_many(
         uint32_t core, const BucketName& bucket, const std::vector<std::string_view>& names) = 0;
-    // The current version of `from` as a new version of `to`: content and custom metadata.
+    // The current version of `from` as a new version of `to`: content, checksum and custom
+    // metadata. On one node no byte of a large object is moved.
     virtual io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from,
                                                     ObjectAddress to, Condition condition) = 0;
-    // In one bucket; what has the new name is replaced. Not one step: a crash may leave both names.
+    // In one bucket and one step; what has the new name is replaced.
     virtual io::Task<Status> rename(uint32_t core, ObjectAddress from, std::string_view to) = 0;
+    // Uploads in parts, and appends: as the store has them (node/store/store.h). `not_found` is
+    // about the upload; a door that must tell looks for the bucket.
+    virtual io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectAddress address,
+                                                       CustomMetadata custom) = 0;
+    virtual io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectAddress address,
+                                                      std::string_view upload, uint32_t number,
+                                                      io::Body body, PartOptions options) = 0;
+    // Of `options` what concerns versions is the bucket's.
+    virtual io::Task<Result<ObjectAttributes>> complete_upload(uint32_t core, ObjectAddress address,
+                                                               std::string_view upload,
+                                                               CompletionOptions options) = 0;
+    virtual io::Task<Status> abort_upload(uint32_t core, ObjectAddress address,
+                                          std::string_view upload) = 0;
+    virtual io::Task<Result<std::vector<PartAttributes>>> parts(uint32_t core,
+                                                                ObjectAddress address,
+                                                                std::string_view upload) = 0;
+    virtual io::Task<Result<std::vector<UploadAttributes>>> uploads(uint32_t core,
+                                                                    const BucketName& bucket) = 0;
+    virtual io::Task<Result<std::string>> append(uint32_t core, ObjectAddress address,
+                                                 std::string_view handle, io::Body body) = 0;
+    virtual io::Task<Result<ObjectAttributes>> flush(uint32_t core, ObjectAddress address,
+                                                     std::string_view handle) = 0;
+
     virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
                                                           CustomMetadata custom, bool replaces) = 0;
     virtual io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,

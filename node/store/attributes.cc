@@ -1,5 +1,7 @@
 #include "node/store/attributes.h"
 
+#include <algorithm>
+
 #include "node/store/blocks.h"
 
 namespace penstock::node {
@@ -52,7 +54,7 @@ void append_extent(std::vector<std::byte>& to, const Extent& extent) {
     append_le(to, extent.file_content_bytes);
     append_le(to, extent.table_offset);
     append_le(to, extent.table_crc);
-    append_le(to, uint32_t{0});
+    append_le(to, extent.mountpath);
     for (const uint32_t sum : extent.blocks) append_le(to, sum);
     section.finish();
 }
@@ -95,7 +97,7 @@ bool read_extent(ByteReader reader, std::vector<Extent>& extents) {
     extent.file_content_bytes = *reader.read_le<uint64_t>();
     extent.table_offset = *reader.read_le<uint64_t>();
     extent.table_crc = *reader.read_le<uint32_t>();
-    (void)reader.read_le<uint32_t>();
+    extent.mountpath = *reader.read_le<uint32_t>();
     extent.blocks.reserve(reader.rest().size() / 4);
     while (const std::optional<uint32_t> sum = reader.read_le<uint32_t>()) {
         extent.blocks.push_back(*sum);
@@ -133,6 +135,16 @@ bool read_section(uint16_t type, Bytes bytes, Attributes& attributes) {
 }
 
 }  // namespace
+
+std::vector<FileId> files_of(const Attributes& attributes) {
+    std::vector<FileId> files;
+    for (const Extent& extent : attributes.extents) files.push_back(extent.file);
+    if (attributes.stored_attachment) files.push_back(attributes.stored_attachment->file);
+    std::ranges::sort(files);
+    const auto repeated = std::ranges::unique(files);
+    files.erase(repeated.begin(), repeated.end());
+    return files;
+}
 
 std::vector<std::byte> encode_attributes(const Attributes& attributes) {
     std::vector<std::byte> bytes;

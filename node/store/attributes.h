@@ -7,7 +7,8 @@
 //     1  custom metadata: pairs of (u32 bytes, key, u32 bytes, value)
 //     2  extent: u64 file epoch, u64 file number, u64 offset, u64 length, u64 content bytes of the
 //        file, u64 offset of its block checksums in the file (0: they follow here), u32 CRC32C of
-//        those, u32 zero, then one u32 CRC32C for each 64 KiB block of the file, or nothing
+//        those, u32 mountpath (0: this one), then one u32 CRC32C for each 64 KiB block of the file,
+//        or nothing
 //     3  attachment: its bytes
 //     4  attachment in a file: u64 epoch, u64 number, u64 offset, u64 bytes, u32 CRC32C, u32 zero
 //
@@ -42,6 +43,8 @@ struct Extent {
     uint64_t table_offset = 0;        // of the block checksums in the file; 0: they are in `blocks`
     uint32_t table_crc = 0;
     std::vector<uint32_t> blocks;
+    // Which mountpath the file lies on; 0: the one that this record lies on. Reserved: always 0.
+    uint32_t mountpath = 0;
 };
 
 struct StoredAttachment {
@@ -57,6 +60,9 @@ struct Attributes {
     std::vector<std::byte> attachment;
     std::optional<StoredAttachment> stored_attachment;
 };
+
+// Every file that they name, once.
+std::vector<FileId> files_of(const Attributes& attributes);
 
 std::vector<std::byte> encode_attributes(const Attributes& attributes);
 // nullopt: the bytes are damaged, or say what cannot be.

@@ -5,6 +5,17 @@
 
 namespace penstock::node {
 
+uint32_t crc_of_blocks(const std::vector<uint32_t>& blocks, uint64_t content_bytes) {
+    ASSERT(blocks.size() == checked_block_count(content_bytes));
+    uint32_t crc = 0;
+    for (const uint32_t block : blocks) {
+        const uint64_t size = std::min<uint64_t>(content_bytes, checked_block_bytes);
+        crc = crc32c_combine(crc, block, size);
+        content_bytes -= size;
+    }
+    return crc;
+}
+
 void BlockSummer::add(Bytes bytes) {
     while (!bytes.empty()) {
         const size_t taken = std::min<size_t>(bytes.size(), checked_block_bytes - current_bytes_);

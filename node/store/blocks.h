@@ -16,6 +16,9 @@ constexpr uint64_t checked_block_count(uint64_t content_bytes) {
     return content_bytes / checked_block_bytes + (content_bytes % checked_block_bytes != 0);
 }
 
+// The CRC32C of the whole content from those of its blocks.
+uint32_t crc_of_blocks(const std::vector<uint32_t>& blocks, uint64_t content_bytes);
+
 // Takes the content as it passes by, in pieces of any size.
 class BlockSummer {
 public:

@@ -53,6 +53,8 @@ public:
                                   std::vector<Place>& places) = 0;
     // Every entry, in order of bucket id and name.
     virtual Status scan(const std::function<void(const Entry&)>& visit) = 0;
+    // Those of this bucket and of all behind it.
+    virtual Status scan_from(BucketId first, const std::function<void(const Entry&)>& visit) = 0;
     // Every entry, in at most `parts` stretches of that order: within one in order, several at the
     // same time, each on a thread of its own, if the catalogue has threads at all.
     virtual Status scan_in_parts(uint32_t parts,

@@ -423,7 +423,11 @@ io::Task<Status> Compactor::free(const Work& work) {
     co_await parts_.reclaimed(number);
     ASSERT(parts_.names.live().segment_bytes(number) == 0);
 
-    const Status removed = co_await parts_.disk.remove(segment_path(number));
+    // What is damaged in it is nobody's that is known: the last copy is kept all the same.
+    const Status removed = work.damaged_bytes == 0
+                               ? co_await parts_.disk.remove(segment_path(number))
+                               : co_await parts_.quarantine.keep_segment(
+                                     number, segment.file_bytes, reactor_.clock().wall_ns());
     if (!removed && removed.error().code != Errc::not_found) co_return removed;
     parts_.space.forget();
     stats_.freed_bytes += segment.file_bytes;

@@ -72,6 +72,7 @@ public:
     Result<ListPage> list(BucketId bucket, const ListOptions& options,
                           std::vector<Place>& places) override;
     Status scan(const std::function<void(const Entry&)>& visit) override;
+    Status scan_from(BucketId first, const std::function<void(const Entry&)>& visit) override;
     Status scan_in_parts(uint32_t parts,
                          const std::function<void(uint32_t, const Entry&)>& visit) override;
     Status drop_bucket(BucketId bucket, const std::function<void(const Entry&)>& visit) override;
@@ -201,6 +202,10 @@ Result<ListPage> LevelCatalogue::list(BucketId bucket, const ListOptions& option
 
 Status LevelCatalogue::scan(const std::function<void(const Entry&)>& visit) {
     return scan_range(catalogue_key(BucketId{0}, ""), "", visit);
+}
+
+Status LevelCatalogue::scan_from(BucketId first, const std::function<void(const Entry&)>& visit) {
+    return scan_range(catalogue_key(first, ""), "", visit);
 }
 
 Status LevelCatalogue::scan_range(const std::string& begin, const std::string& end,

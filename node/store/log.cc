@@ -43,23 +43,38 @@ RecordLog::~RecordLog() {
 
 io::Task<Result<Prepared>> RecordLog::prepare(RecordDraft draft, Durability durability,
                                               bool is_privileged) {
+    // The first block of a PAX record is written after the rest is durable, so it always waits.
+    if (needs_pax(draft)) durability = Durability::group;
+    Waiter waiter(reactor_, draft, durability, is_privileged);
+    CO_TRY_STATUS(co_await commit(waiter));
+    co_return waiter.prepared;
+}
+
+io::Task<Result<PreparedPair>> RecordLog::prepare_two(RecordDraft first, RecordDraft second,
+                                                      bool is_privileged) {
+    ASSERT(has_object_name(first.kind) && has_object_name(second.kind));
+    first.flags |= record_is_first_of_two;
+    second.flags |= record_is_second_of_two;
+    Waiter waiter(reactor_, first, Durability::group, is_privileged);
+    waiter.second = &second;
+    CO_TRY_STATUS(co_await commit(waiter));
+    co_return PreparedPair{waiter.prepared, waiter.second_prepared};
+}
+
+io::Task<Status> RecordLog::commit(Waiter& waiter) {
     ASSERT(reactor_.is_current_thread());
     CO_TRY(const io::Gate::Pass pass, gate_.enter());
     const uint64_t room_max =
         options_.segment_bytes - header_bytes() - mark_bytes - end_of_archive_bytes;
-    if (placed_bytes_max(draft) > room_max) {
+    if (placed_bytes_max(waiter) > room_max) {
         co_return fail(Errc::too_large, "a record is larger than a segment");
     }
-    // The first block of a PAX record is written after the rest is durable, so it always waits.
-    if (needs_pax(draft)) durability = Durability::group;
-    Waiter waiter(reactor_, draft, durability, is_privileged);
     waiting_.push_back(&waiter);
     work_.set();
     co_await waiter.done.wait();
     ASSERT(told_count_ > 0);
     told_count_ -= 1;
-    if (!waiter.status) co_return std::unexpected(waiter.status.error());
-    co_return waiter.prepared;
+    co_return waiter.status;
 }
 
 io::Task<Status> RecordLog::sync() {
@@ -170,7 +185,7 @@ io::Task<void> RecordLog::close_log() {
 
 io::Task<void> RecordLog::commit_next() {
     const Waiter& first = *waiting_.front();
-    const Status room = co_await make_room(placed_bytes_max(first.draft), first.is_privileged);
+    const Status room = co_await make_room(placed_bytes_max(first), first.is_privileged);
     if (!room) {
         refuse_waiting(room.error(), first.is_privileged);
         co_return;
@@ -255,8 +270,7 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
     const uint64_t room = active_->room_bytes();
     size_t count = 0;
     for (const Waiter* waiter : waiting_) {
-        const uint32_t more =
-            gap_before(waiter->draft, active_->end + bytes) + record_bytes(waiter->draft);
+        const uint32_t more = placed_bytes(*waiter, active_->end + bytes);
         if (count > 0 && bytes + more > options_.group_bytes_max) break;
         if (bytes + more > room) break;
         bytes += more;
@@ -271,8 +285,12 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
     for (size_t index = 0; index < count; ++index) {
         Waiter* waiter = waiting_.front();
         waiting_.pop_front();
-        add_gap(*group, gap_before(waiter->draft, group->offset + group->bytes));
-        add_record(*group, waiter->draft, waiter);
+        add_placed(*group, waiter->draft, waiter);
+        if (waiter->second != nullptr) {
+            group->entries.back().part = Entry::Part::first;
+            add_placed(*group, *waiter->second, waiter);
+            group->entries.back().part = Entry::Part::second;
+        }
         if (waiter->durability == Durability::group) group->wants_sync = true;
     }
     ASSERT(group->bytes == bytes);
@@ -280,6 +298,11 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
     if (undurable_bytes_ == 0) undurable_since_ns_ = reactor_.now_ns();
     undurable_bytes_ += bytes;
     return group;
+}
+
+void RecordLog::add_placed(Group& group, const RecordDraft& draft, Waiter* waiter) {
+    add_gap(group, gap_before(draft, group.offset + group.bytes));
+    add_record(group, draft, waiter);
 }
 
 void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waiter) {
@@ -321,6 +344,18 @@ uint32_t RecordLog::gap_before(const RecordDraft& draft, uint64_t at) const {
     const uint64_t end = at + record_bytes(draft);
     const uint64_t payload_at = end - round_up(draft.payload.size(), block_bytes);
     return static_cast<uint32_t>(round_up(payload_at, page_bytes) - payload_at);
+}
+
+uint32_t RecordLog::placed_bytes(const Waiter& waiter, uint64_t at) const {
+    uint32_t bytes = gap_before(waiter.draft, at) + record_bytes(waiter.draft);
+    if (waiter.second == nullptr) return bytes;
+    bytes += gap_before(*waiter.second, at + bytes) + record_bytes(*waiter.second);
+    return bytes;
+}
+
+uint32_t RecordLog::placed_bytes_max(const Waiter& waiter) const {
+    const uint32_t first = placed_bytes_max(waiter.draft);
+    return waiter.second == nullptr ? first : first + placed_bytes_max(*waiter.second);
 }
 
 // The most that a record takes, wherever it is added.
@@ -439,8 +474,12 @@ void RecordLog::release_without_sync(Group& group) {
 void RecordLog::tell(Entry& entry, const Status& status) {
     Waiter* waiter = std::exchange(entry.waiter, nullptr);
     if (waiter == nullptr) return;
+    Prepared& prepared =
+        entry.part == Entry::Part::second ? waiter->second_prepared : waiter->prepared;
+    prepared = {entry.place, entry.version};
+    // The other one is in the same group and told right behind this.
+    if (entry.part == Entry::Part::first) return;
     waiter->status = status;
-    waiter->prepared = {entry.place, entry.version};
     told_count_ += 1;
     waiter->done.set();
 }

@@ -70,6 +70,11 @@ struct Prepared {
     Version version;
 };
 
+struct PreparedPair {
+    Prepared first;
+    Prepared second;
+};
+
 struct LogStats {
     uint64_t records = 0;
     uint64_t bytes = 0;
@@ -101,6 +106,11 @@ public:
     // `is_privileged` records may use the reserve of a full disk: deletions.
     io::Task<Result<Prepared>> prepare(RecordDraft draft, Durability durability,
                                        bool is_privileged);
+
+    // Two records that are one change, both durable: after a power cut both are there or neither.
+    // Between the call and their places in the log's order nothing waits.
+    io::Task<Result<PreparedPair>> prepare_two(RecordDraft first, RecordDraft second,
+                                               bool is_privileged);
 
     // Everything prepared so far is durable.
     io::Task<Status> sync();
@@ -149,7 +159,11 @@ private:
     std::unique_ptr<Group> build_group();
     void add_record(Group& group, const RecordDraft& draft, Waiter* waiter);
     uint32_t gap_before(const RecordDraft& draft, uint64_t at) const;
+    uint32_t placed_bytes(const Waiter& waiter, uint64_t at) const;
     uint32_t placed_bytes_max(const RecordDraft& draft) const;
+    uint32_t placed_bytes_max(const Waiter& waiter) const;
+    io::Task<Status> commit(Waiter& waiter);
+    void add_placed(Group& group, const RecordDraft& draft, Waiter* waiter);
     void add_gap(Group& group, uint32_t bytes);
     uint32_t header_bytes() const;
     void add_segment_header(Group& group, Lsn previous_end);

@@ -23,10 +23,12 @@ struct RecordLog::Waiter {
         : draft(from), durability(asked), is_privileged(privileged), done(reactor) {}
 
     const RecordDraft& draft;
+    const RecordDraft* second = nullptr;  // of two that are one change
     Durability durability;
     bool is_privileged;
     Status status;
     Prepared prepared;
+    Prepared second_prepared;
     io::Event done;
 };
 
@@ -38,6 +40,8 @@ struct RecordLog::Entry {
     Version version;
     Place place;
     Waiter* waiter = nullptr;  // null: told already, or nobody asked
+    // Of the waiter's change.
+    enum class Part : uint8_t { whole, first, second } part = Part::whole;
 };
 
 // Records that are written at once.

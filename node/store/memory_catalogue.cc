@@ -51,6 +51,13 @@ public:
         return {};
     }
 
+    Status scan_from(BucketId first, const std::function<void(const Entry&)>& visit) override {
+        for (auto at = entries_.lower_bound({first, ""}); at != entries_.end(); ++at) {
+            visit(entry_of(*at));
+        }
+        return {};
+    }
+
     Status scan_in_parts(uint32_t,
                          const std::function<void(uint32_t, const Entry&)>& visit) override {
         return scan([&visit](const Entry& entry) { visit(0, entry); });

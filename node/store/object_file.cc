@@ -137,9 +137,14 @@ io::Task<void> ObjectFileWriter::write_one(io::Gate::Pass, io::Buffer buffer, ui
 
 io::Task<Status> ObjectFileWriter::finish(Bytes attachment, Attributes& attributes) {
     CO_TRY_STATUS(co_await pad());
-    Extent extent{id_, 0, content_bytes_, content_bytes_, 0, 0, summer_.finish()};
+    Extent extent{.file = id_,
+                  .length = content_bytes_,
+                  .file_content_bytes = content_bytes_,
+                  .blocks = summer_.finish()};
     ASSERT(extent.blocks.size() == checked_block_count(content_bytes_));
-    if (extent.blocks.size() > record_blocks_max) {
+    if (is_table_apart_) content_crc_ = crc_of_blocks(extent.blocks, content_bytes_);
+    const bool is_long = extent.blocks.size() > record_blocks_max;
+    if (is_long || (is_table_apart_ && content_bytes_ > 0)) {
         const Bytes table = std::as_bytes(std::span(extent.blocks));
         extent.table_offset = written_bytes_ + buffered_bytes_;
         extent.table_crc = crc32c(table);

@@ -73,8 +73,14 @@ public:
     // Waits for writes in flight. Must be called before it is destroyed.
     io::Task<void> close();
 
+    // The block checksums lie in the file however few they are: a record that lists many files has
+    // no room for them.
+    void keep_table_apart() { is_table_apart_ = true; }
+
     const FileId& id() const { return id_; }
     uint64_t content_bytes() const { return content_bytes_; }
+    // Of the whole content, combined from its blocks; after finish(), if the table is apart.
+    uint32_t content_crc() const { return content_crc_; }
 
 private:
     static constexpr uint32_t write_bytes = 1 << 20;
@@ -95,6 +101,8 @@ private:
     uint32_t buffered_bytes_ = 0;
     uint64_t written_bytes_ = 0;  // handed to the disk
     uint64_t content_bytes_ = 0;
+    uint32_t content_crc_ = 0;
+    bool is_table_apart_ = false;
     io::Semaphore slots_;
     io::Gate gate_;
     Status status_;

@@ -83,6 +83,34 @@ Status Quarantine::write_record(const QuarantineEntry& entry, const std::string&
 }
 
 Status Quarantine::write_report(const QuarantineEntry& entry, const std::string& path) {
+    return report(fmt::format(
+        "{{\"time_ns\":{},\"bucket\":{},\"object\":{},\"content_bytes\":{},\"segment\":{},"
+        "\"offset\":{},\"bytes\":{},\"file\":{}}}\n",
+        entry.found_ns, entry.bucket.value, json_text(entry.object), entry.content_bytes,
+        entry.place.segment, entry.place.offset_bytes(), entry.place.record_bytes(),
+        json_text(path)));
+}
+
+io::Task<Status> Quarantine::keep_segment(uint32_t number, uint64_t file_bytes, uint64_t found_ns) {
+    co_return co_await disk_.pool().run(disk_.reactor(), [this, number, file_bytes, found_ns] {
+        return keep_segment_now(number, file_bytes, found_ns);
+    });
+}
+
+Status Quarantine::keep_segment_now(uint32_t number, uint64_t file_bytes, uint64_t found_ns) {
+    TRY_STATUS(open_directory());
+    if (*kept_bytes_ + file_bytes > quarantine_bytes_max) {
+        return fail(Errc::full, "quarantine/ is full: look at its report, and move it away");
+    }
+    const std::string path = fmt::format("{}/{:010}.tar", quarantine_directory, number);
+    TRY_STATUS(report(fmt::format("{{\"time_ns\":{},\"segment\":{},\"bytes\":{},\"file\":{}}}\n",
+                                  found_ns, number, file_bytes, json_text(path))));
+    TRY_STATUS(disk_.blocking().rename(segment_path(number), path));
+    *kept_bytes_ += file_bytes;
+    return disk_.blocking().sync_directory(quarantine_directory);
+}
+
+Status Quarantine::report(const std::string& line) {
     io::BlockingDisk& disk = disk_.blocking();
     auto file = disk.open(report_path, io::OpenMode::write);
     if (!file && file.error().code == Errc::not_found) {
@@ -90,12 +118,6 @@ Status Quarantine::write_report(const QuarantineEntry& entry, const std::string&
     }
     if (!file) return fail(file.error());
     TRY(const uint64_t end, (*file)->size_bytes());
-    const std::string line = fmt::format(
-        "{{\"time_ns\":{},\"bucket\":{},\"object\":{},\"content_bytes\":{},\"segment\":{},"
-        "\"offset\":{},\"bytes\":{},\"file\":{}}}\n",
-        entry.found_ns, entry.bucket.value, json_text(entry.object), entry.content_bytes,
-        entry.place.segment, entry.place.offset_bytes(), entry.place.record_bytes(),
-        json_text(path));
     TRY_STATUS((*file)->write_exactly(as_bytes(line), end));
     return (*file)->sync();
 }

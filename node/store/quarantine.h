@@ -3,6 +3,7 @@
 // people: the last copy of something is never thrown away unasked.
 //
 //     quarantine/SEGMENT-BLOCK.record    the damaged bytes as they lay in log/SEGMENT.tar
+//     quarantine/SEGMENT.tar             a freed segment that had damage of unknown names
 //     quarantine/report.jsonl            one line of JSON each: when, bucket, object, where, how
 //     much
 //
@@ -38,7 +39,13 @@ public:
     // The bytes at `entry.place` are kept and reported, both durable. `full` at the limit.
     io::Task<Status> keep(QuarantineEntry entry);
 
+    // A segment in which something is damaged and nobody can say what it was, and which is to be
+    // freed: its file moves here. Durable once log/ is synced.
+    io::Task<Status> keep_segment(uint32_t number, uint64_t file_bytes, uint64_t found_ns);
+
 private:
+    Status keep_segment_now(uint32_t number, uint64_t file_bytes, uint64_t found_ns);
+    Status report(const std::string& line);
     Status keep_now(const QuarantineEntry& entry);
     Status open_directory();
     Status write_record(const QuarantineEntry& entry, const std::string& path);

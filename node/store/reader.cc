@@ -21,6 +21,8 @@ constexpr uint32_t head_room_min = 512;
 constexpr uint64_t short_range_bytes_max = 256_KiB;
 // From here on sendfile is cheaper than a copy (io/DESIGN.md).
 constexpr uint64_t file_range_bytes_min = 48_KiB;
+// An object of more files than this has them opened one after the other.
+constexpr size_t open_extents_max = 64;
 // What is read of a record to find its content: most have one header block, some a short PAX part.
 constexpr uint32_t header_bytes_read = 2048;
 
@@ -48,11 +50,22 @@ ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom) 
     return attributes;
 }
 
+ObjectAttributes attributes_from(const RecordHead& head, Attributes attributes) {
+    ObjectAttributes result = attributes_from(head, std::move(attributes.custom));
+    if ((head.flags & record_came_in_parts) == 0) return result;
+    result.part_count = static_cast<uint32_t>(attributes.extents.size());
+    for (const Extent& extent : attributes.extents) {
+        result.part_bytes_max = std::max(result.part_bytes_max, extent.length);
+    }
+    return result;
+}
+
 RecordDraft draft_of(const ReadRecord& read) {
     const RecordHead& head = read.header.head;
     RecordDraft draft;
     draft.kind = head.kind;
-    draft.flags = head.flags;
+    // It stands alone now: whatever it was one change with is decided.
+    draft.flags = head.flags & ~(record_is_first_of_two | record_is_second_of_two);
     draft.bucket = head.bucket;
     draft.bucket_label = read.header.bucket_label;
     draft.object = read.header.object;
@@ -221,13 +234,30 @@ io::Task<Result<OpenedObject>> Reader::open_extents(ReadRecord record, ReadRange
     }
     opened.range = clipped(range, content_bytes);
     CO_TRY(opened.body, co_await open_range(attributes, opened.range));
-    opened.attributes = attributes_from(record.header.head, std::move(attributes.custom));
+    opened.attributes = attributes_from(record.header.head, std::move(attributes));
     co_return opened;
 }
 
+std::shared_ptr<void> Reader::pin(const FileId& first) {
+    pins_[first] += 1;
+    return {this, [first](Reader* reader) {
+                const auto found = reader->pins_.find(first);
+                if (--found->second == 0) reader->pins_.erase(found);
+            }};
+}
+
+// The files of an object are opened at once, so that whoever reads it keeps its bytes when it is
+// replaced; where they are too many, the first is, and a pin keeps the others from being removed.
 io::Task<Result<io::Body>> Reader::open_range(const Attributes& attributes, ReadRange range) {
     if (range.size == 0) co_return io::Body();
     std::vector<OpenExtent> extents;
+    std::shared_ptr<void> pinned;
+    if (attributes.extents.size() > open_extents_max) {
+        const Extent& first = attributes.extents.front();
+        pinned = pin(first.file);
+        // It is the first to be removed: if it is there, so are the others while the pin lasts.
+        CO_TRY_STATUS(co_await open_extent(first));
+    }
     uint64_t skipped = range.offset;
     uint64_t left = range.size;
     for (const Extent& extent : attributes.extents) {
@@ -237,7 +267,11 @@ io::Task<Result<io::Body>> Reader::open_range(const Attributes& attributes, Read
             continue;
         }
         OpenExtent part;
-        CO_TRY(part.file, co_await open_extent(extent));
+        if (pinned == nullptr || extents.empty()) {
+            CO_TRY(part.file, co_await open_extent(extent));
+        } else {
+            part.extent = extent;
+        }
         part.id = extent.file;
         part.content_bytes = extent.file_content_bytes;
         part.offset = extent.offset + skipped;
@@ -257,8 +291,22 @@ io::Task<Result<io::Body>> Reader::open_range(const Attributes& attributes, Read
         co_return io::Body(std::move(chunk));
     }
     CO_TRY(std::unique_ptr<io::Source> source,
-           co_await make_extent_source(*this, core_, std::move(extents), range.size));
+           co_await make_extent_source(*this, core_, std::move(extents), range.size,
+                                       std::move(pinned)));
     co_return io::Body(std::move(source));
+}
+
+io::Task<Result<uint32_t>> Reader::crc_of(const std::vector<Extent>& extents) {
+    uint32_t crc = 0;
+    for (const Extent& extent : extents) {
+        if (extent.length == 0) continue;
+        const bool is_whole = extent.offset == 0 && extent.length == extent.file_content_bytes;
+        if (!is_whole) co_return corrupt("an extent that is no whole file", extent.file);
+        CO_TRY(const std::shared_ptr<OpenFile> file, co_await open_extent(extent));
+        const uint32_t part = crc_of_blocks(file->blocks, extent.length);
+        crc = crc32c_combine(crc, part, extent.length);
+    }
+    co_return crc;
 }
 
 std::optional<io::FileRange> Reader::as_file_range(const OpenExtent& extent) {
@@ -347,10 +395,10 @@ io::Task<Result<ObjectAttributes>> Reader::stat(ObjectName name, Place place) {
     CO_TRY(const ReadRecord record, co_await read_record_of(name, place));
     const RecordHead& head = record.header.head;
     if (head.kind == RecordKind::object && record.header.variable.empty()) {
-        co_return attributes_from(head, {});
+        co_return attributes_from(head, CustomMetadata());
     }
     CO_TRY(Attributes attributes, attributes_of(record));
-    co_return attributes_from(head, std::move(attributes.custom));
+    co_return attributes_from(head, std::move(attributes));
 }
 
 io::Task<Result<std::optional<Version>>> Reader::version_with_attachment(ObjectName name,

@@ -11,9 +11,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "io/base/log.h"
 #include "io/body.h"
@@ -64,6 +66,14 @@ public:
     // What varies in length about a record's object.
     static Result<Attributes> attributes_of(const ReadRecord& record);
 
+    // The file of an extent with its checksums loaded. `not_found`: it was replaced meanwhile.
+    io::Task<Result<std::shared_ptr<OpenFile>>> open_extent(const Extent& extent);
+    // The CRC32C of what the extents hold, combined from their files' block checksums; each must
+    // be a whole file.
+    io::Task<Result<uint32_t>> crc_of(const std::vector<Extent>& extents);
+    // Whether somebody reads an object whose first file this is, and has not opened the others.
+    bool is_pinned(const FileId& first) const { return pins_.contains(first); }
+
     // The range as the file's own pages, if it is worth it and they are verified and resident.
     static std::optional<io::FileRange> as_file_range(const OpenExtent& extent);
     // Reads the blocks that cover [offset, offset + size) of an object file, through `through`, and
@@ -90,8 +100,7 @@ private:
     void mark_verified(const ReadRecord& record, const Place& place);
     io::Task<Result<OpenedObject>> open_extents(ReadRecord record, ReadRange range);
     io::Task<Result<io::Body>> open_range(const Attributes& attributes, ReadRange range);
-    // The file of an extent with its checksums loaded.
-    io::Task<Result<std::shared_ptr<OpenFile>>> open_extent(const Extent& extent);
+    std::shared_ptr<void> pin(const FileId& first);
     io::Task<Result<io::Chunk>> read_short(const OpenExtent& extent);
     io::Task<Result<uint64_t>> verify_all(ObjectName name, Place place);
     io::Task<Result<uint64_t>> verify_extent(const Extent& extent, MutableBytes buffer);
@@ -102,10 +111,13 @@ private:
     io::Gate& gate_;
     const Log& log_;
     uint64_t corruption_count_ = 0;
+    // Objects of many files that are being read, by the first of them: how often.
+    std::map<FileId, uint32_t> pins_;
     uint64_t verified_objects_ = 0;
     uint64_t verified_bytes_ = 0;
 };
 
 ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom);
+ObjectAttributes attributes_from(const RecordHead& head, Attributes attributes);
 
 }  // namespace penstock::node

@@ -68,6 +68,11 @@ constexpr bool has_object_name(RecordKind kind) {
 constexpr uint8_t record_has_attachment = 1;
 constexpr uint8_t record_is_closing = 2;    // of a mark: the last one before an orderly stop
 constexpr uint8_t record_was_in_files = 4;  // of a lost object: files of its own are still there
+// Two records that are one change: the first counts only if the next record about a name is the
+// second. Both lie in one group; what is logged again later stands alone.
+constexpr uint8_t record_is_first_of_two = 8;
+constexpr uint8_t record_is_second_of_two = 16;
+constexpr uint8_t record_came_in_parts = 32;  // each extent is a part of a multipart upload
 
 // Whether the content lies in files of its own, which Place::in_files_bit says.
 constexpr bool lies_in_files(RecordKind kind, uint8_t flags) {

@@ -17,9 +17,8 @@ Result<Recovered> Recovery::run() {
     TRY(std::vector<Link> links, chain());
     result_.start.next_segment = std::max(highest_number_, segment_of(options_.position)) + 1;
     if (!links.empty()) TRY_STATUS(replay(links));
-    if (links.empty() && options_.position > 0) {
-        return fail(Errc::corrupt, "the catalogue knows a log, and there is none");
-    }
+    // The names stay, and answer an error: the catalogue never knows more than was on the device.
+    if (links.empty() && options_.position > 0) missing(segment_of(options_.position));
     remove_leftovers(links);
     TRY_STATUS(names_.write_recovered(
         result_.tail.empty() ? result_.start.end : begin_of(result_.tail.front().place), true));
@@ -206,8 +205,15 @@ Status Recovery::replay(std::vector<Link> links) {
     const bool is_known = position == 0 || std::ranges::any_of(links, [&](const Link& link) {
                               return link.number == segment_of(position);
                           });
-    if (!is_known && segment_of(position) <= newest.number) {
-        return fail(Errc::corrupt, "the catalogue's position is not in the log");
+    if (!is_known) {
+        // Where the newest header can be trusted, the catalogue is older than the log: its segment
+        // was freed since.
+        const bool is_old = segment_of(position) < newest.number &&
+                            files_.at(newest.number).state == HeaderState::valid;
+        if (is_old) return fail(Errc::corrupt, "the catalogue's position is not in the log");
+        // Else the segment is lost, or was replaced by something else. Rebuilding the catalogue
+        // from what is left would make names "not found", or bring back what they held before.
+        missing(segment_of(position));
     }
     for (Link& link : links) {
         const bool is_newest = &link == &links.back();
@@ -232,6 +238,15 @@ Status Recovery::replay(std::vector<Link> links) {
         TRY_STATUS(replay_segment(link, end.end, true, start.is_open ? end.end : end.durable));
     }
     LogStart& start = result_.start;
+    if (held_) {
+        // The last change was torn in the middle: it was never acknowledged.
+        if (held_->record.place.segment == segment_of(start.end)) {
+            start.end = begin_of(held_->record.place);
+            start.is_open = false;
+            start.last_digest = held_->record.head.previous;
+        }
+        held_.reset();
+    }
     if (position > start.end) {
         // The catalogue saw more than there is: its entries stay, and reading them says `corrupt`.
         log_.error("the end of the log is missing", {{"segment", uint64_t{newest.number}}});
@@ -301,6 +316,10 @@ Status Recovery::visit(SegmentBytes& bytes, const RecordHeader& header, const Pl
     const bool is_live =
         is_freed || !options_.is_live_bucket || options_.is_live_bucket(head.bucket);
     if (!is_live) return Status();
+    if (!is_freed) {
+        TRY_STATUS(release_held((head.flags & record_is_second_of_two) != 0));
+        if ((head.flags & record_is_first_of_two) != 0) return hold(bytes, header, place, is_tail);
+    }
     if (is_freed || is_tail) {
         // This may read on and move the header's views: it is not looked at again.
         TRY(const Bytes record, bytes.view(place.offset_bytes(), head.record_bytes()));
@@ -313,6 +332,30 @@ Status Recovery::visit(SegmentBytes& bytes, const RecordHeader& header, const Pl
     return names_.write_recovered(begin_of(place) + head.record_blocks(), false);
 }
 
+Status Recovery::hold(SegmentBytes& bytes, const RecordHeader& header, const Place& place,
+                      bool is_tail) {
+    const RecordHead head = header.head;
+    TRY(const Bytes record, bytes.view(place.offset_bytes(), head.record_bytes()));
+    held_ = Held{{{record.begin(), record.end()}, head, place}, is_tail};
+    return Status();
+}
+
+// The other half of the change was seen, or is not there: then none of it counts.
+Status Recovery::release_held(bool counts) {
+    if (!held_) return Status();
+    Held held = std::move(*held_);
+    held_.reset();
+    if (!counts) return Status();
+    if (held.is_tail) {
+        result_.tail.push_back(std::move(held.record));
+        return Status();
+    }
+    const auto header = parse_record_header(held.record.bytes);
+    ASSERT(header.has_value());
+    names_.apply(change_from(*header, held.record.place));
+    return Status();
+}
+
 void Recovery::visit_freed(Bytes record, const RecordHead& head) {
     const std::optional<Bytes> payload = checked_payload(head, record);
     const auto numbers = payload ? parse_segment_numbers(*payload) : std::nullopt;
@@ -320,6 +363,8 @@ void Recovery::visit_freed(Bytes record, const RecordHead& head) {
 }
 
 void Recovery::damage(const Damage& found) {
+    // What rotted behind it may be the other half, and a torn one is no damage: it was whole once.
+    (void)release_held(true);
     has_damage_[segment_of(found.from)] = true;
     result_.damage_count += 1;
     log_.error("damaged records in the log",
@@ -338,6 +383,7 @@ void Recovery::damage(const Damage& found) {
 void Recovery::trim(uint32_t number, Lsn end) {
     SegmentFile& segment = files_.at(number);
     const uint64_t bytes = uint64_t{block_of(end)} * block_bytes;
+    if (segment.state == HeaderState::damaged) return;
     if (has_damage_[number] || segment.size_bytes <= bytes + end_of_archive_bytes) return;
     // What fails here is tried again at the next start; nothing depends on it.
     if (!segment.file->truncate(bytes)) return;

@@ -63,6 +63,12 @@ private:
         std::optional<Digest128> previous_of_next;
     };
 
+    // The first of two records that are one change, until the second is seen.
+    struct Held {
+        TailRecord record;
+        bool is_tail = false;
+    };
+
     Status read_headers();
     Status read_header(uint32_t number);
     Result<bool> read_table(uint32_t number);
@@ -78,6 +84,8 @@ private:
     Status replay_segment(const Link& link, Lsn end, bool is_newest, Lsn durable);
     Status visit(SegmentBytes& bytes, const RecordHeader& header, const Place& place,
                  bool is_newest, Lsn durable);
+    Status hold(SegmentBytes& bytes, const RecordHeader& header, const Place& place, bool is_tail);
+    Status release_held(bool counts);
     void visit_freed(Bytes record, const RecordHead& head);
     void damage(const Damage& found);
     Status find_end(const Link& newest, SegmentEnd& end);
@@ -93,6 +101,7 @@ private:
     std::set<uint32_t> absent_;  // that the tables name and whose files are not there
     std::set<uint32_t> freed_;   // that records say were to be removed
     bool is_chain_whole_ = true;
+    std::optional<Held> held_;
     Recovered result_;
     uint32_t highest_number_ = 0;
 };

@@ -31,16 +31,22 @@ public:
     const io::DiskSpace& last() const { return last_; }
 
 private:
+    bool has_files() const {
+        return last_.total_files == 0 || last_.available_files > reserve_files + admitted_files_;
+    }
     io::Task<Status> admit_beside(uint64_t kept_bytes, uint64_t bytes);
 
     static constexpr uint64_t trusted_ns_max = 500'000'000;
     static constexpr uint64_t trusted_bytes_max = 16 << 20;
+    // Kept for the catalogue, the metadata and what deletions need.
+    static constexpr uint64_t reserve_files = 16;
 
     io::Disk& disk_;
     uint64_t reserve_bytes_;
     io::DiskSpace last_;
     uint64_t asked_ns_ = 0;
     uint64_t admitted_bytes_ = 0;  // since then
+    uint64_t admitted_files_ = 0;  // each may be one
 };
 
 }  // namespace penstock::node

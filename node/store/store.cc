@@ -41,7 +41,14 @@ StoreImpl::StoreImpl(std::vector<StoreCore> cores, StoreOptions options, const L
       background_(*cores[0].reactor),
       turns_(reactors_of(cores)),
       change_done_(*cores[0].reactor),
-      reclaim_done_(*cores[0].reactor) {
+      reclaim_done_(*cores[0].reactor),
+      upload_changed_(*cores[0].reactor) {
+    if (options_.is_live_bucket) {
+        // What is hidden in a bucket lives and dies with it.
+        options_.is_live_bucket = [asked = std::move(options_.is_live_bucket)](BucketId bucket) {
+            return asked(visible_bucket(bucket));
+        };
+    }
     for (const StoreCore& core : cores) cores_.push_back(std::make_unique<Core>(core, log_));
 }
 
@@ -221,6 +228,12 @@ io::Task<void> StoreImpl::trim_segment(Lsn end) {
 io::Task<void> StoreImpl::settle_in(io::Gate::Pass) {
     records_->make_ready();
     for (const BucketId bucket : names_->take_dead_buckets()) co_await drop_names(bucket);
+    // Before the sweep: the files of parts that nobody needs are then nobody's.
+    const Status cleaned = co_await clean_uploads();
+    if (!cleaned && cleaned.error().code != Errc::unavailable) {
+        log_.warning("uploads that ended were not cleaned away",
+                     {{"reason", std::string_view(cleaned.error().context)}});
+    }
     const Status swept = co_await sweep();
     if (!swept && swept.error().code != Errc::unavailable) {
         log_.warning("object files that nothing refers to were not swept",
@@ -228,6 +241,8 @@ io::Task<void> StoreImpl::settle_in(io::Gate::Pass) {
     }
     // Not before: the sweep reads records where they lay when it began.
     if (options_.is_compacting && !cancel_.is_cancelled()) compactor_->start();
+    Result<io::Gate::Pass> pass = background_.enter();
+    if (pass) io::start_detached(watch_uploads(std::move(*pass)));
 }
 
 // Removes the object files that no record refers to. Those made since the start are nobody's
@@ -253,8 +268,7 @@ io::Task<Status> StoreImpl::sweep() {
         if (cancel_.is_cancelled()) co_return fail(Errc::unavailable, "stopping");
         CO_TRY(const ReadRecord record, co_await home().reader.read_record(place));
         CO_TRY(const Attributes attributes, Reader::attributes_of(record));
-        for (const Extent& extent : attributes.extents) used.push_back(extent.file);
-        if (attributes.stored_attachment) used.push_back(attributes.stored_attachment->file);
+        for (const FileId& id : files_of(attributes)) used.push_back(id);
     }
     std::ranges::sort(used);
     for (const FileId& id : candidates) {

@@ -22,6 +22,7 @@
 #include "io/disk.h"
 #include "io/reactor.h"
 #include "node/store/object_name.h"
+#include "node/store/upload.h"
 #include "node/store/version.h"
 
 namespace penstock::node {
@@ -55,6 +56,8 @@ struct ObjectAttributes {
     ContentChecksum checksum;
     CustomMetadata custom;
     bool has_attachment = false;  // a shard's index
+    uint32_t part_count = 0;      // of an object that was uploaded in parts
+    uint64_t part_bytes_max = 0;  // the largest of them
 };
 
 // Sees the content as it passes by while an object is put, and gives what is to be kept with that
@@ -78,6 +81,26 @@ struct PutOptions {
     // Of an object that comes back (an import): 0: the clock's, and counted.
     uint64_t modified_ns = 0;
     uint64_t display_version = 0;
+};
+
+struct PartOptions {
+    std::optional<ContentChecksum> expected;  // the client's own: `invalid` if it differs
+    bool wants_md5 = false;                   // it is costly, so only who asks gets it
+};
+
+struct CompletionOptions {
+    Condition condition;
+    // Which parts, in ascending order; nullopt: all that there are.
+    std::optional<std::vector<uint32_t>> parts;
+    // `invalid` unless `parts` are exactly those that were uploaded, numbered from 1.
+    bool names_all = false;
+    bool counts_versions = true;
+};
+
+struct ObjectCopyOptions {
+    Condition condition;
+    Durability durability = Durability::group;
+    bool counts_versions = true;
 };
 
 struct ReadRange {
@@ -151,6 +174,8 @@ struct StoreOptions {
     uint64_t catalogue_cache_bytes = 32 << 20;
     uint64_t map_version = 1;
     bool is_compacting = true;  // in the background; compact() works without it
+    // After so long without a new part an upload, or an append that was not flushed, is dropped.
+    uint64_t upload_lifetime_ns = uint64_t{7} * 24 * 3600 * 1'000'000'000;
     // Objects of buckets that this denies are dropped at the start; null: all buckets live.
     std::function<bool(BucketId)> is_live_bucket;
 };
@@ -216,6 +241,51 @@ public:
     virtual io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectName name,
                                                           CustomMetadata custom, bool replaces,
                                                           Durability durability) = 0;
+
+    // Uploads. `name` is the object's in every call, and the upload must be of that object:
+    // `not_found` otherwise, and for one that was completed, aborted or has expired.
+    // `custom` becomes the object's. `unavailable`: too many are open. Gives the upload's id.
+    virtual io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectName name,
+                                                       CustomMetadata custom) = 0;
+    // Durable when done. Replaces a part with this number, 1 to parts_max (`invalid`). Empty parts
+    // are `invalid`, too.
+    virtual io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectName name,
+                                                      std::string_view upload, uint32_t number,
+                                                      io::Body body, PartOptions options) = 0;
+    // The parts, in order of their numbers, are the object: one record, however many there are.
+    // The checksum is the CRC32C of the whole, combined from the parts'. Parts that were not chosen
+    // are dropped. After an error the upload is open as before. `invalid`, `condition_failed`,
+    // `too_large` (a record cannot list all files), `full`, `io_error`.
+    virtual io::Task<Result<ObjectAttributes>> complete_upload(uint32_t core, ObjectName name,
+                                                               std::string_view upload,
+                                                               CompletionOptions options) = 0;
+    virtual io::Task<Status> abort_upload(uint32_t core, ObjectName name,
+                                          std::string_view upload) = 0;
+    virtual io::Task<Result<std::vector<PartAttributes>>> parts(uint32_t core, ObjectName name,
+                                                                std::string_view upload) = 0;
+    // The bucket's open uploads (appends are none), in no particular order.
+    virtual io::Task<Result<std::vector<UploadAttributes>>> uploads(uint32_t core,
+                                                                    BucketId bucket) = 0;
+    // Puts bytes behind those of the appends before, or with an empty handle behind what the object
+    // holds now. Nobody sees them before flush(). Gives the handle for the next call; the same
+    // handle twice replaces what the first call appended. `invalid`: that is no handle.
+    virtual io::Task<Result<std::string>> append(uint32_t core, ObjectName name,
+                                                 std::string_view handle, io::Body body) = 0;
+    // What was appended up to this handle is the object, in one step.
+    virtual io::Task<Result<ObjectAttributes>> flush(uint32_t core, ObjectName name,
+                                                     std::string_view handle,
+                                                     bool counts_versions) = 0;
+
+    // The content, metadata and attachment of `from` under another name, in any bucket: a large
+    // object's files get further names, no byte is moved. `not_implemented` where the file system
+    // has no hard links: then the bytes must be copied.
+    virtual io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectName from, ObjectName to,
+                                                    ObjectCopyOptions options) = 0;
+    // In one step: after a power cut one of the names is there, never both or none. Replaces what
+    // has the new name. Durable when done.
+    virtual io::Task<Result<ObjectAttributes>> rename(uint32_t core, ObjectName from, ObjectName to,
+                                                      bool counts_versions) = 0;
+
     // In byte order of names. Sees every change acknowledged before the call.
     virtual io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket,
                                             ListOptions options) = 0;

@@ -19,6 +19,19 @@ io::Task<Result<StoreImpl::Committed>> StoreImpl::commit(Change& change) {
     if (change.is_removal || change.condition.kind != Condition::Kind::none) {
         CO_TRY_STATUS(co_await check_condition(change));
     }
+    begin_change(change);
+    const Result<Prepared> prepared =
+        co_await records_->prepare(change.draft, change.durability, change.is_removal);
+    if (!prepared) {
+        leave_in_flight(key);
+        co_return std::unexpected(prepared.error());
+    }
+    co_return publish(change, *prepared);
+}
+
+// From here on the change has its place in the order of changes to its name.
+void StoreImpl::begin_change(Change& change) {
+    const Digest128 key = change.draft.digest;
     const std::optional<Place> current = locator_->find(key);
     InFlight& begun = in_flight_[key];
     uint64_t display_version = begun.count > 0 ? begun.display_version
@@ -31,32 +44,67 @@ io::Task<Result<StoreImpl::Committed>> StoreImpl::commit(Change& change) {
     begun.count += 1;
     begun.display_version = change.draft.display_version;
     begun.is_removal = change.is_removal;
+}
 
-    const Result<Prepared> prepared =
-        co_await records_->prepare(change.draft, change.durability, change.is_removal);
-    if (!prepared) {
-        leave_in_flight(key);
-        co_return std::unexpected(prepared.error());
-    }
+// The change is durable: it is visible from now on.
+StoreImpl::Committed StoreImpl::publish(const Change& change, const Prepared& prepared) {
+    const Digest128 key = change.draft.digest;
     InFlight& done = in_flight_[key];
-    const Lsn lsn = begin_of(prepared->place);
+    const Lsn lsn = begin_of(prepared.place);
     // With Durability::none a later change may be published first: then it stays.
     if (lsn > done.published) {
         done.published = lsn;
         NameChange name{change.draft.bucket,
                         change.draft.object,
                         key,
-                        prepared->place,
-                        prepared->version,
+                        prepared.place,
+                        prepared.version,
                         change.draft.content_bytes,
                         (change.draft.flags & record_has_attachment) != 0,
                         change.is_removal,
                         lsn};
         const std::optional<Place> replaced = names_->apply(name);
-        if (replaced && replaced->is_in_files() && !change.keeps_display) start_reclaim(*replaced);
+        const bool has_files = replaced && replaced->is_in_files() && !change.keeps_display;
+        if (has_files && change.keeps_files) {
+            names_->forget_content(change.moved_bytes);
+        } else if (has_files) {
+            start_reclaim(*replaced);
+        }
     }
     leave_in_flight(key);
-    co_return Committed{prepared->version, change.draft.display_version};
+    return {prepared.version, change.draft.display_version};
+}
+
+io::Task<Result<StoreImpl::CommittedPair>> StoreImpl::commit_two(Change& first, Change& second) {
+    ASSERT(home().io.reactor->is_current_thread());
+    ASSERT(first.draft.digest != second.draft.digest);
+    CO_TRY_STATUS(co_await check_conditions(first, second));
+    begin_change(first);
+    begin_change(second);
+    // As for a deletion: what the two take is less than what they give back in the end.
+    const Result<PreparedPair> prepared =
+        co_await records_->prepare_two(first.draft, second.draft, true);
+    if (!prepared) {
+        leave_in_flight(first.draft.digest);
+        leave_in_flight(second.draft.digest);
+        co_return std::unexpected(prepared.error());
+    }
+    const Committed first_done = publish(first, prepared->first);
+    co_return CommittedPair{first_done, publish(second, prepared->second)};
+}
+
+// Ends with both conditions true at the same time.
+io::Task<Status> StoreImpl::check_conditions(const Change& first, const Change& second) {
+    for (;;) {
+        const bool has_condition = first.condition.kind != Condition::Kind::none;
+        if (has_condition) CO_TRY_STATUS(co_await check_condition(first));
+        const std::optional<Place> seen = locator_->find(first.draft.digest);
+        CO_TRY_STATUS(co_await check_condition(second));
+        // Checking the second may have waited.
+        const bool is_same =
+            locator_->find(first.draft.digest) == seen && !in_flight_.contains(first.draft.digest);
+        if (!has_condition || is_same) co_return Status();
+    }
 }
 
 // Ends with nothing in flight for this name, and the condition true of what is published: the
@@ -157,6 +205,14 @@ io::Task<Result<std::vector<Status>>> StoreImpl::remove_many(
     co_return std::move(removals.outcomes);
 }
 
+io::Task<std::vector<Status>> StoreImpl::remove_changes(std::vector<Change> changes) {
+    if (changes.empty()) co_return std::vector<Status>();
+    Removals removals(*home().io.reactor, changes.size());
+    removals.changes = std::move(changes);
+    co_await remove_all(removals);
+    co_return std::move(removals.outcomes);
+}
+
 io::Task<void> StoreImpl::remove_all(Removals& removals) {
     constexpr size_t turn_max = 256;  // begun before others come to their turn
     for (size_t index = 0; index < removals.changes.size(); ++index) {
@@ -208,13 +264,35 @@ io::Task<void> StoreImpl::reclaim_files(const Place& place) {
     const Result<Attributes> attributes = Reader::attributes_of(*record);
     if (!attributes) co_return;
     names_->forget_content(record->header.head.content_bytes);
-    std::vector<FileId> files;
-    for (const Extent& extent : attributes->extents) files.push_back(extent.file);
-    if (attributes->stored_attachment) files.push_back(attributes->stored_attachment->file);
-    std::ranges::sort(files);
-    const auto repeated = std::ranges::unique(files);
-    files.erase(repeated.begin(), repeated.end());
+    std::vector<FileId> files = files_of(*attributes);
+    if (files.size() > 1) {
+        // Who finds the first one gone looks the object up again; who has it keeps the rest.
+        const FileId first = attributes->extents.front().file;
+        co_await remove_file(first);
+        co_await drop_everywhere(first);  // whoever opened it between the two
+        if (!co_await await_unpinned(first)) co_return;  // stopping: swept at the next start
+        std::erase(files, first);
+    }
     for (const FileId& id : files) co_await remove_file(id);
+}
+
+// False: the store is stopping.
+io::Task<bool> StoreImpl::await_unpinned(FileId first) {
+    constexpr uint64_t look_ns = 20'000'000;
+    for (const auto& core : cores_) {
+        for (;;) {
+            const bool is_pinned =
+                co_await io::on_core(*home().io.reactor, *core->io.reactor, [&core, &first] {
+                    return [](Core& at, FileId of) -> io::Task<bool> {
+                        co_return at.reader.is_pinned(of);
+                    }(*core, first);
+                });
+            if (!is_pinned) break;
+            io::Reactor& reactor = *home().io.reactor;
+            if (co_await reactor.sleep(reactor.within_ns(look_ns, &cancel_)) != 0) co_return false;
+        }
+    }
+    co_return true;
 }
 
 io::Task<void> StoreImpl::remove_file(FileId id) {
@@ -259,6 +337,8 @@ io::Task<void> StoreImpl::forget_on_home(StoreImpl& store, Core& from, BucketId 
 
 io::Task<void> StoreImpl::drop_bucket(io::Gate::Pass, BucketId bucket) {
     co_await drop_names(bucket);
+    co_await drop_names(hidden_bucket(bucket));
+    std::erase_if(uploads_, [&](const auto& entry) { return entry.first.first == bucket.value; });
 }
 
 io::Task<void> StoreImpl::drop_names(BucketId bucket) {
@@ -278,7 +358,7 @@ io::Task<Result<uint64_t>> StoreImpl::compact(uint32_t number) {
 
 uint64_t StoreImpl::live_bytes(BucketId bucket) const {
     ASSERT(cores_[0]->io.reactor->is_current_thread());
-    return names_->live().bucket_bytes(bucket);
+    return names_->live().bucket_bytes(bucket) + names_->live().bucket_bytes(hidden_bucket(bucket));
 }
 
 }  // namespace penstock::node

@@ -7,13 +7,17 @@
 //     compact  Compactor                                           (home core)
 //
 // store.cc has opening, stopping and reading, store_put.cc how content comes in, store_change.cc
-// what happens on the home core.
+// what happens on the home core, store_copy.cc copying and renaming, store_upload.cc and
+// store_completion.cc uploads and appends.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "io/base/random.h"
 #include "io/cores.h"
 #include "io/turns.h"
 #include "io/wait.h"
@@ -25,6 +29,7 @@
 #include "node/store/mountpath.h"
 #include "node/store/names.h"
 #include "node/store/object_file.h"
+#include "node/store/open_upload.h"
 #include "node/store/quarantine.h"
 #include "node/store/reader.h"
 #include "node/store/recovery.h"
@@ -62,6 +67,28 @@ public:
     io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectName name,
                                                   CustomMetadata custom, bool replaces,
                                                   Durability durability) override;
+    io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectName name,
+                                               CustomMetadata custom) override;
+    io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectName name,
+                                              std::string_view upload, uint32_t number,
+                                              io::Body body, PartOptions options) override;
+    io::Task<Result<ObjectAttributes>> complete_upload(uint32_t core, ObjectName name,
+                                                       std::string_view upload,
+                                                       CompletionOptions options) override;
+    io::Task<Status> abort_upload(uint32_t core, ObjectName name, std::string_view upload) override;
+    io::Task<Result<std::vector<PartAttributes>>> parts(uint32_t core, ObjectName name,
+                                                        std::string_view upload) override;
+    io::Task<Result<std::vector<UploadAttributes>>> uploads(uint32_t core,
+                                                            BucketId bucket) override;
+    io::Task<Result<std::string>> append(uint32_t core, ObjectName name, std::string_view handle,
+                                         io::Body body) override;
+    io::Task<Result<ObjectAttributes>> flush(uint32_t core, ObjectName name,
+                                             std::string_view handle,
+                                             bool counts_versions) override;
+    io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectName from, ObjectName to,
+                                            ObjectCopyOptions options) override;
+    io::Task<Result<ObjectAttributes>> rename(uint32_t core, ObjectName from, ObjectName to,
+                                              bool counts_versions) override;
     io::Task<Result<ListPage>> list(uint32_t core, BucketId bucket, ListOptions options) override;
     void forget_bucket(BucketId bucket) override;
     io::Task<Result<uint64_t>> compact(uint32_t core) override;
@@ -97,11 +124,18 @@ private:
         bool counts_versions = true;
         bool has_display = false;    // its draft says the display version
         bool keeps_display = false;  // display version and files stay: only attributes change
+        // The files of what is replaced belong to another record now.
+        bool keeps_files = false;
+        uint64_t moved_bytes = 0;  // in those files
         ObjectName name;
     };
     struct Committed {
         Version version;
         uint64_t display_version = 0;
+    };
+    struct CommittedPair {
+        Committed first;
+        Committed second;
     };
     // Changes to one name that are logged but not published yet.
     struct InFlight {
@@ -162,12 +196,81 @@ private:
     static io::Task<Status> keep_attachment(ObjectFileWriter& writer, Bytes attachment,
                                             Attributes& attributes);
     io::Task<Status> finish_adopted(Core& core, Content& content, FileId id, Bytes attachment);
+    io::Task<Result<ReadRecord>> read_to_change(Core& core, ObjectName name, Place& place);
+
+    // Copying by reference (store_copy.cc).
+    io::Task<Result<ObjectAttributes>> commit_copy(Core& from, const ReadRecord& record,
+                                                   ObjectName to, const ObjectCopyOptions& options);
+    io::Task<Result<std::vector<FileId>>> link_files(Core& from, Attributes& attributes);
+    io::Task<void> unlink_files(Core& from, std::vector<FileId> files);
+
+    // Uploads: store_upload.cc on the caller's core, store_completion.cc on the home core.
+    using UploadPointer = std::shared_ptr<OpenUpload>;
+    struct PartRequest {
+        UploadPointer upload;
+        uint32_t number = 0;
+        PartOptions options;
+        bool may_be_empty = false;
+    };
+    io::Task<Result<std::string>> begin(Core& from, ObjectName name, CustomMetadata custom,
+                                        bool is_append);
+    io::Task<Result<Content>> take_part(Core& core, io::Body body, PutOptions& options);
+    io::Task<Result<PartAttributes>> put_numbered(Core& from, ObjectName name, std::string_view id,
+                                                  uint32_t number, io::Body body,
+                                                  PartOptions options, bool may_be_empty);
+    io::Task<Result<PartAttributes>> store_part(Core& from, ObjectName name,
+                                                const PartRequest& request, io::Body body);
+    io::Task<Result<PartAttributes>> commit_part(Core& from, ObjectName name,
+                                                 const PartRequest& request, Content& content,
+                                                 std::string md5);
+    io::Task<Result<std::string>> begin_append(Core& from, ObjectName name);
+    io::Task<Status> put_base(Core& from, ObjectName name, const std::string& id);
+    io::Task<Status> link_base(Core& from, ObjectName name, const std::string& id,
+                               const ReadRecord& record);
+    io::Task<Status> begin_on_home(UploadPointer upload);
+    io::Task<Result<UploadPointer>> enter_upload(ObjectName name, std::string_view id);
+    io::Task<void> leave_upload(UploadPointer upload);
+    io::Task<void> note_part(UploadPointer upload, UploadPart part);
+    io::Task<Result<UploadPointer>> find_upload(ObjectName name, std::string_view id);
+    io::Task<Result<UploadPointer>> load_upload(ObjectName name, const std::string& id);
+    io::Task<Status> load_parts(OpenUpload& upload);
+    io::Task<Status> await_parts(OpenUpload& upload);
+    void reopen_upload(OpenUpload& upload, bool is_doubtful);
+    void end_upload(OpenUpload& upload);
+    io::Task<Result<ObjectAttributes>> complete_on_home(ObjectName name, std::string_view id,
+                                                        const CompletionOptions& options,
+                                                        std::optional<uint32_t> last);
+    io::Task<Result<ObjectAttributes>> commit_completion(ObjectName name, OpenUpload& upload,
+                                                         const CompletionOptions& options,
+                                                         const std::vector<uint32_t>& chosen);
+    io::Task<Status> abort_on_home(ObjectName name, std::string_view id);
+    io::Task<Status> drop_upload(ObjectName name, OpenUpload& upload);
+    io::Task<void> drop_parts(io::Gate::Pass pass, UploadPointer upload,
+                              std::vector<uint32_t> chosen);
+    io::Task<Status> remove_hidden(const OpenUpload& upload, const std::vector<uint32_t>& numbers,
+                                   const std::vector<uint32_t>& kept);
+    io::Task<Result<std::vector<UploadAttributes>>> uploads_on_home(BucketId bucket);
+    io::Task<Result<std::vector<PartAttributes>>> parts_on_home(ObjectName name,
+                                                                std::string_view id);
+    // Parts whose upload was completed before a crash, and uploads that nobody goes on with.
+    struct HiddenEntry;
+    io::Task<Result<std::vector<HiddenEntry>>> hidden_entries();
+    io::Task<Status> clean_uploads();
+    io::Task<Status> remove_orphans(const std::vector<HiddenEntry>& entries);
+    io::Task<Status> expire_upload(BucketId bucket, const std::string& id);
+    io::Task<void> watch_uploads(io::Gate::Pass pass);
 
     // On the home core.
     io::Task<Result<Committed>> commit_on_home(Core& from, Change& change);
     io::Task<Result<Committed>> commit(Change& change);
+    // Two changes that are one: both count, or neither.
+    io::Task<Result<CommittedPair>> commit_two(Change& first, Change& second);
+    io::Task<Status> check_conditions(const Change& first, const Change& second);
+    void begin_change(Change& change);
+    Committed publish(const Change& change, const Prepared& prepared);
     io::Task<Status> check_condition(const Change& change);
     struct Removals;
+    io::Task<std::vector<Status>> remove_changes(std::vector<Change> changes);
     Change removal(Core& from, const ObjectName& name, Durability durability) const;
     io::Task<void> remove_all(Removals& removals);
     io::Task<void> remove_one(Removals& removals, size_t index);
@@ -176,6 +279,7 @@ private:
     io::Task<void> reclaim(io::Gate::Pass pass, Place place);
     io::Task<void> reclaim_files(const Place& place);
     io::Task<void> remove_file(FileId id);
+    io::Task<bool> await_unpinned(FileId first);
     io::Task<void> drop_everywhere(FileId id);
     io::Task<void> await_reclaims(uint32_t segment);
     io::Task<void> drop_bucket(io::Gate::Pass pass, BucketId bucket);
@@ -209,6 +313,10 @@ private:
     // Segment -> records in it that were replaced and whose files are being removed.
     std::unordered_map<uint32_t, uint32_t> reclaiming_;
     io::Event reclaim_done_;  // pulsed when one of them is done
+    // Open uploads by bucket and id, as far as they are known since the start.
+    std::map<std::pair<uint64_t, std::string>, UploadPointer> uploads_;
+    io::Event upload_changed_;  // pulsed
+    Random random_ = Random::from_system();
     uint64_t file_epoch_ = 0;
     uint64_t corruptions_at_start_ = 0;
 };

@@ -26,8 +26,13 @@ Status StoreImpl::check_custom(const CustomMetadata& custom) {
 // file once it is not.
 class StoreImpl::Intake {
 public:
-    Intake(StoreImpl& store, Core& core, PutOptions& options)
-        : store_(store), core_(core), options_(options), hash_(options.checksum) {
+    // `is_part`: it gets a file whatever its size.
+    Intake(StoreImpl& store, Core& core, PutOptions& options, bool is_part)
+        : store_(store),
+          core_(core),
+          options_(options),
+          is_part_(is_part),
+          hash_(options.checksum) {
         if (options.expected && options.expected->type != options.checksum &&
             options.expected->type != ChecksumType::none) {
             expected_hash_.emplace(options.expected->type);
@@ -38,7 +43,7 @@ public:
         const std::optional<uint64_t> size = body.size_bytes();
         const uint64_t small_max = store_.options_.small_object_bytes_max;
         Status status;
-        if (size && *size <= small_max) {
+        if (size && *size <= small_max && !is_part_) {
             status = co_await take_small(std::move(body), small_max);
         } else {
             status = co_await take_stream(std::move(body), size);
@@ -68,7 +73,7 @@ private:
     }
 
     io::Task<Status> take_stream(io::Body body, std::optional<uint64_t> size) {
-        if (size) CO_TRY_STATUS(co_await open_file(size));
+        if (size || is_part_) CO_TRY_STATUS(co_await open_file(size));
         const auto source = body.into_source(*core_.io.reactor, *core_.io.buffers);
         for (;;) {
             CO_TRY(const io::Chunk chunk, co_await source->next());
@@ -113,6 +118,7 @@ private:
                                  [this, wanted] { return store_.space_->admit(wanted); }));
         content_.file = std::make_unique<ObjectFileWriter>(*core.io.disk, *core.io.buffers,
                                                            store_.new_file_id(core));
+        if (is_part_) content_.file->keep_table_apart();
         co_return co_await content_.file->open(size);
     }
 
@@ -158,6 +164,7 @@ private:
     StoreImpl& store_;
     Core& core_;
     PutOptions& options_;
+    bool is_part_;
     ContentHash hash_;
     std::optional<ContentHash> expected_hash_;  // of another type than the one that is kept
     Content content_;
@@ -169,13 +176,18 @@ io::Task<Result<ObjectAttributes>> StoreImpl::put(uint32_t number, ObjectName na
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
     CO_TRY_STATUS(check_object_name(name.object));
     CO_TRY_STATUS(check_custom(options.custom));
-    CO_TRY(Content content, co_await Intake(*this, from, options).take(std::move(body)));
+    CO_TRY(Content content, co_await Intake(*this, from, options, false).take(std::move(body)));
     Result<ObjectAttributes> committed = co_await commit_content(from, name, content, options);
     // Whether the record may be durable all the same is not known after an error of the device: the
     // file stays, and the next start's sweep decides.
     const bool is_refused = !committed && committed.error().code != Errc::io_error;
     if (is_refused && content.file != nullptr) co_await drop_file(from, content.file->id());
     co_return committed;
+}
+
+io::Task<Result<StoreImpl::Content>> StoreImpl::take_part(Core& from, io::Body body,
+                                                          PutOptions& options) {
+    co_return co_await Intake(*this, from, options, true).take(std::move(body));
 }
 
 io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectName name,

@@ -59,10 +59,11 @@ class NotImplementedByNode(Error):
     """The node does not have this yet."""
 
 
-_KINDS = {"not_found": NotFound, "bucket_not_found": BucketNotFound, "exists": Exists,
-          "invalid": Invalid, "too_large": TooLarge, "refused": Refused,
-          "condition_failed": ConditionFailed, "corrupt": Corrupt, "full": Full, "busy": Busy,
-          "not_implemented": NotImplementedByNode}
+KINDS: "dict[str, type[Error]]" = {
+    "not_found": NotFound, "bucket_not_found": BucketNotFound, "exists": Exists,
+    "invalid": Invalid, "too_large": TooLarge, "refused": Refused,
+    "condition_failed": ConditionFailed, "corrupt": Corrupt, "full": Full, "busy": Busy,
+    "not_implemented": NotImplementedByNode}
 
 
 def error_from(reply: Any) -> Error:
@@ -72,4 +73,4 @@ def error_from(reply: Any) -> Error:
         name = details["name"]
     except (TypeError, ValueError, KeyError):
         return Error(f"the node answered with an error of an unknown form: {reply!r}")
-    return _KINDS.get(name, Error)(message, name, details)
+    return KINDS.get(name, Error)(message, name, details)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+import random
+from typing import Any, Iterator, Sequence
 
 import msgpack
 
+from ._crc32c import crc32c
+from ._errors import Busy
+
 VALUE_BYTES_MAX = 1 << 20  # of one value in a message; larger ones go in ranges
 BATCH_ITEMS_MAX = 16 << 10
+BATCH_PIECE_ITEMS = 128  # of a batch, in one request: the node reads one while another is taken in
+UNDERWAY_MAX = 4  # requests of a batch, or parts of an upload, sent ahead of their replies
 MESSAGE_BYTES_MAX = 256 << 20  # of a reply: a bound on what a broken node makes us hold
 
 
@@ -22,9 +28,13 @@ def parse_address(address: str) -> tuple[str, Any]:
         host, colon, port = address[len("tcp://"):].rpartition(":")
         if colon and host and port.isdigit():
             return "tcp", (host.strip("[]"), int(port))
-    if address.startswith(("http://", "https://")):
-        raise ValueError(f"{address!r}: HTTP is not built yet in this client; use unix: or tcp://")
-    raise ValueError(f"{address!r} is neither unix:PATH nor tcp://HOST:PORT")
+    if address.startswith("http://"):
+        host, colon, port = address[len("http://"):].rstrip("/").rpartition(":")
+        if not colon and port:
+            host, port = port, "80"
+        if host and port.isdigit():
+            return "http", (host.strip("[]"), int(port))
+    raise ValueError(f"{address!r} is none of unix:PATH, tcp://HOST:PORT, http://HOST:PORT")
 
 
 def make_unpacker() -> msgpack.Unpacker:
@@ -58,26 +68,112 @@ def views_of(data: memoryview, entries: Sequence[dict[str, Any]], count: int) ->
     """One view for each item of a batch; a reply that does not hold them all is none."""
     if len(entries) != count:
         raise ConnectionError("the batch has not as many entries as were asked for")
-    views = []
-    size = len(data)
-    for entry in entries:
-        begin = entry["offset"]
-        end = begin + entry["length"]
-        if end > size:
-            raise ConnectionError("the batch ends before its last entry")
-        views.append(data[begin:end])
-    return views
+    spans = [(entry["offset"], entry["offset"] + entry["length"]) for entry in entries]
+    if spans and max(end for _, end in spans) > len(data):
+        raise ConnectionError("the batch ends before its last entry")
+    return [data[begin:end] for begin, end in spans]
 
 
 def checked_data(result: dict[str, Any], offset: int, length: int | None) -> bytes:
-    """The bytes of object.get, which must be as many as the size says."""
+    """The bytes of object.get: as many as the size says, and with their CRC-32C."""
     data, size = result["data"], result["size"]
     expected = max(0, size - offset)
     if length is not None:
         expected = min(expected, length)
     if len(data) != expected:
         raise ConnectionError(f"the reply holds {len(data)} bytes of {expected}")
+    check_crc(data, result)
     return data
+
+
+def check_crc(data: Any, result: dict[str, Any]) -> None:
+    """That the result's bytes came as the node sent them."""
+    if crc32c(data) != result.get("crc32c"):
+        raise ConnectionError("the reply's bytes fail their checksum")
+
+
+def parts_of(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """(number, bytes) of the parts in which a large object goes, from 1."""
+    for number, begin in enumerate(range(0, len(data), VALUE_BYTES_MAX), 1):
+        yield number, data[begin:begin + VALUE_BYTES_MAX]
+
+
+def backoff_s(attempt: int) -> float:
+    """How long to wait after that many attempts; varied, so that clients do not come in step."""
+    return min(0.01 * 2 ** (attempt - 1), 1.0) * random.uniform(0.5, 1.0)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether another attempt may succeed: the connection failed, or the node was busy."""
+    return isinstance(error, (ConnectionError, Busy)) or (
+        isinstance(error, OSError) and not isinstance(error, TimeoutError))
+
+
+def pack_batch(number: int, bucket: str, names: Sequence[Any]) -> bytes:
+    """A request of object.get_many."""
+    pack = msgpack.Packer().pack
+    one = b"\x82\xa6bucket" + pack(bucket) + b"\xa4name"
+    member = b"\x83\xa6bucket" + pack(bucket) + b"\xa4name"
+    items = [one + pack(name) if not isinstance(name, tuple)
+             else member + pack(name[0]) + b"\xa6member" + pack(name[1]) for name in names]
+    count = b"\xdc" + len(items).to_bytes(2, "big")
+    return b"".join([b"\x94\x00", pack(number), b"\xafobject.get_many\x91\x81\xa5items", count,
+                     *items])
+
+
+class BatchReply:
+    """A reply of object.get_many that lies in a buffer, its data in place: only what is before them
+    is made into objects."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.error: Any = None
+        self.entries: list[dict[str, Any]] = []
+        self.crc: Any = None
+        self.begin = self.size = self.end = 0  # of the data in the buffer, and of the message
+
+    @classmethod
+    def read(cls, buffer: bytearray, begin: int, end: int, items: int) -> "BatchReply | None":
+        """None: more bytes are needed before anything can be said."""
+        unpacker = msgpack.Unpacker(strict_map_key=False)
+        unpacker.feed(memoryview(buffer)[begin:min(end, begin + 256 + 64 * items)])
+        reply = cls()
+        try:
+            if unpacker.read_array_header() != 4 or unpacker.unpack() != 1:
+                raise ConnectionError("the node sent something that is no reply")
+            reply.number = unpacker.unpack()
+            reply.error = unpacker.unpack()
+            if reply.error is not None:
+                unpacker.unpack()
+                reply.end = begin + unpacker.tell()
+                return reply
+            for left in range(unpacker.read_map_header(), 0, -1):
+                key = unpacker.unpack()
+                if key == "data" and left == 1:
+                    return reply._find_data(buffer, begin + unpacker.tell(), end)
+                value = unpacker.unpack()
+                if key == "entries":
+                    reply.entries = value
+                elif key == "crc32c":
+                    reply.crc = value
+        except msgpack.OutOfData:
+            return None
+        except (ValueError, TypeError) as error:
+            raise ConnectionError("the node sent something that is no reply") from error
+        raise ConnectionError("the batch has no data")
+
+    def _find_data(self, buffer: bytearray, at: int, end: int) -> "BatchReply | None":
+        length_bytes = {0xC4: 1, 0xC5: 2, 0xC6: 4}.get(buffer[at] if at < end else 0xC4)
+        if length_bytes is None:
+            raise ConnectionError("the batch has no data")
+        self.begin = at + 1 + length_bytes
+        if self.begin > end:
+            return None
+        self.size = int.from_bytes(buffer[at + 1:self.begin], "big")
+        self.end = self.begin + self.size
+        if self.size > VALUE_BYTES_MAX:
+            raise ConnectionError("the batch is longer than it may be")
+        return self
 
 
 def ranges_of(offset: int, end: int) -> list[tuple[int, int]]:

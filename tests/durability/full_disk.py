@@ -5,7 +5,8 @@ and recovers by itself.
 Needs root and a loop device; says "skipped" without them. Fills the file system to the brim, and
 checks that writes get 507 with ErrCapExceeded, that reads, listings, deletes and bucket changes go
 on, that every acknowledged object has its bytes, and that the node starts again on the full disk.
-Then fills and empties it N times in all (20), which ends well only if all space comes back.
+Then fills and empties it N times in all (20), which ends well only if all space comes back. And the
+same on one whose inodes are used up, by the node and by somebody else.
 Ends with "N passed, N failed".
 """
 
@@ -131,6 +132,44 @@ def check_fills(node, fills, checks):
         await_put(node, 1_000_000, checks)
 
 
+def check_inodes(penstockd, point, checks):
+    """A file system with room, and no inode for one file more."""
+    node = NodeProcess(penstockd, point)
+    try:
+        node.create_bucket(BUCKET)
+        stored = fill(node, checks, (200_000,))
+        free = os.statvfs(point)
+        checks.check(free.f_bfree * free.f_bsize > DISK_BYTES // 4, "blocks are left")
+        checks.check(any(name.startswith("200000-") for name in stored), "some fit")
+        check_serves(node, stored, checks)
+        names = [name for name in stored if name.startswith("200000-")]
+        delete(node, stored, names[:5], checks)
+        await_put(node, 200_000, checks)
+        # Somebody else takes what is left.
+        foreign = os.path.join(point, "foreign")
+        os.mkdir(foreign)
+        count = 0
+        try:
+            while True:
+                with open(os.path.join(foreign, str(count)), "wb"):
+                    count += 1
+        except OSError:
+            pass
+        status, _, answer = node.request("PUT", target("none"), os.urandom(200_000))
+        checks.check(status == 507, f"PUT without inodes: {status} {answer[:100]}")
+        check_serves(node, stored, checks)
+        delete(node, stored, names[5:10], checks)
+        for number in range(count):
+            os.remove(os.path.join(foreign, str(number)))
+        await_put(node, 200_000, checks)
+        node.kill()
+        node = NodeProcess(penstockd, point)
+        check_serves(node, stored, checks)
+        checks.check(node.stop() == 0, "orderly stop")
+    finally:
+        node.kill()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--penstockd", required=True)
@@ -138,7 +177,8 @@ def main():
     arguments = parser.parse_args()
     checks = Checks()
     with TestDirectory("full-disk") as directory:
-        points = [mount(os.path.join(directory.path, "blocks"))]
+        points = [mount(os.path.join(directory.path, "blocks")),
+                  mount(os.path.join(directory.path, "inodes"), "-N", "256")]
         node = None
         try:
             if None in points:
@@ -147,6 +187,7 @@ def main():
             node = check_full(arguments.penstockd, points[0], checks)
             check_fills(node, arguments.fills - 1, checks)
             checks.check(node.stop() == 0, "orderly stop")
+            check_inodes(arguments.penstockd, points[1], checks)
             directory.is_kept = checks.failed > 0
         finally:
             if node is not None and node.is_alive():

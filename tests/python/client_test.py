@@ -15,6 +15,7 @@ import socket
 import sys
 import tarfile
 import threading
+import time
 
 try:
     import msgpack
@@ -26,6 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "python")]
 import penstock  # noqa: E402
 import penstock.aio  # noqa: E402
+from penstock._crc32c import crc32c, crc32c_in_python  # noqa: E402
 from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
 
 MIB = 1 << 20
@@ -67,8 +69,7 @@ def check_blocking(client, node, checks):
     checks.check(raises(penstock.NotFound, lambda: client.get(BUCKET, "absent")), "NotFound")
     checks.check(raises(penstock.BucketNotFound, lambda: client.get("absent", "o")),
                  "BucketNotFound")
-    checks.check(raises(penstock.TooLarge, lambda: client.put(BUCKET, "o", bytes(MIB + 1))),
-                 "TooLarge")
+    check_large_put(client, checks)
     client.put(BUCKET, "s.tar", shard({"a": b"first", "b": b"second"}))
     checks.check(client.get(BUCKET, "s.tar", member="b") == b"second", "a member")
 
@@ -99,6 +100,53 @@ def check_blocking(client, node, checks):
     checks.check(listed == names, "a listing")
     client.delete(BUCKET, "o")
     checks.check(raises(penstock.NotFound, lambda: client.get(BUCKET, "o")), "delete")
+
+
+def check_large_put(client, checks):
+    content = os.urandom(3 * MIB + 7)
+    try:
+        client.put(BUCKET, "parts", content)
+        checks.check(client.get(BUCKET, "parts") == content, "a put in parts")
+    except penstock.NotImplementedByNode:
+        print("    upload.* is not built in this node: a put in parts is not checked")
+
+
+def check_http(client, node, checks):
+    client.create_bucket(BUCKET, checksum="crc32c")
+    checks.check(BUCKET in client.buckets(), "http: a bucket is made and listed")
+    checks.check(raises(penstock.Exists, lambda: client.create_bucket(BUCKET)), "http: Exists")
+    large = os.urandom(5 * MIB + 1)
+    for name, content in (("o", b"0123456789"), ("l/a rge", large), ("empty", b"")):
+        stored = client.put(BUCKET, name, content)
+        checks.check(stored["size"] == len(content), "http: put says the size")
+        checks.check(client.get(BUCKET, name) == content, "http: get")
+    checks.check(client.get(BUCKET, "o", offset=2, length=3) == b"234", "http: a range")
+    checks.check(client.get(BUCKET, "o", offset=8, length=9) == b"89", "http: a clipped range")
+    checks.check(client.get(BUCKET, "o", offset=20) == b"", "http: behind the end")
+    checks.check(raises(penstock.ConditionFailed,
+                        lambda: client.put(BUCKET, "o", b"", if_absent=True)), "http: condition")
+    checks.check(raises(penstock.NotFound, lambda: client.get(BUCKET, "absent")), "http: NotFound")
+    checks.check(raises(penstock.BucketNotFound, lambda: client.get("absent", "o")),
+                 "http: BucketNotFound")
+    client.put(BUCKET, "s.tar", shard({"a": b"first", "b": b"second"}))
+    views = client.get_many(BUCKET, ["o", ("s.tar", "b")])
+    checks.check([bytes(view) for view in views] == [b"0123456789", b"second"], "http: a batch")
+    checks.check([entry["name"] for entry in client.list(BUCKET)]
+                 == ["empty", "l/a rge", "o", "s.tar"], "http: a listing")
+    client.delete(BUCKET, "o")
+    checks.check(raises(penstock.NotFound, lambda: client.stat(BUCKET, "o")), "http: delete")
+    client.destroy_bucket(BUCKET)
+
+
+async def check_http_asyncio(address, checks):
+    async with penstock.aio.Client(address) as client:
+        await client.create_bucket(BUCKET)
+        await asyncio.gather(*(client.put(BUCKET, f"n{index}", b"x" * index)
+                               for index in range(20)))
+        contents = await client.get_many(BUCKET, [f"n{index}" for index in range(20)])
+        checks.check([len(view) for view in contents] == list(range(20)), "http: asyncio")
+        checks.check(len([entry async for entry in client.list(BUCKET)]) == 20, "http: list")
+        await client.destroy_bucket(BUCKET)
 
 
 def check_threads_and_forks(client, checks):
@@ -150,45 +198,105 @@ async def check_asyncio(address, checks):
 
 
 class Breaking:
-    """A node that sends the first `size` bytes of a reply and ends."""
+    """A node that sends what `answer` makes of a request's number, and ends after an answer that is
+    cut off."""
 
-    def __init__(self):
+    def __init__(self, answer):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "tcp://127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.reply = b""
-        self.size = 0
+        self.answer = answer
+        self.requests = 0
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
         while True:
             connection, _ = self.listener.accept()
             with connection:
-                connection.recv(1 << 16)
-                connection.sendall(self.reply[:self.size])
+                unpacker = msgpack.Unpacker()
+                while data := connection.recv(1 << 16):
+                    unpacker.feed(data)
+                    for request in unpacker:
+                        self.requests += 1
+                        reply, is_cut = self.answer(request[1])
+                        connection.sendall(reply)
+                        if is_cut:
+                            break
+                    else:
+                        continue
+                    break
+
+
+DATA = bytes(range(256)) * 16
+
+
+def packed(number, **changed):
+    result = {"size": len(DATA), "version": "1-1", "crc32c": crc32c(DATA), "entries": [
+        {"index": 0, "offset": 0, "length": len(DATA)}], "data": DATA}
+    return msgpack.packb([1, number, None, {**result, **changed}])
 
 
 def check_cuts(checks):
     """A reply that breaks off is never taken for a whole one, wherever it is cut."""
-    breaking = Breaking()
-    data = bytes(range(256)) * 16
-    breaking.reply = msgpack.packb([1, 1, None, {"size": len(data), "version": "1-1",
-                                                 "data": data}])
-    wrong = []
-    for index in range(1000):
-        breaking.size = index * (len(breaking.reply) - 1) // 999
+    for what, call in (("get", lambda client: client.get("b", "o")),
+                       ("get_many", lambda client: client.get_many("b", ["o"])[0])):
+        wrong = []
+        for index in range(1000):
+            size = index * (len(packed(1)) - 1) // 999
+            breaking.answer = lambda number, size=size: (packed(number)[:size], True)
+            with penstock.Client(breaking.address, timeout_s=10, attempts=1) as client:
+                if not raises(ConnectionError, lambda: call(client)):
+                    wrong.append(size)
+        checks.check(not wrong, f"{what}: cut at {wrong[:5]} a reply was taken")
+        breaking.answer = lambda number: (packed(number), False)
         with penstock.Client(breaking.address, timeout_s=10) as client:
-            if not raises((ConnectionError, OSError), lambda: client.get("b", "o")):
-                wrong.append(breaking.size)
-    checks.check(not wrong, f"cut at {wrong[:5]} a reply was taken")
-    breaking.size = len(breaking.reply)
-    with penstock.Client(breaking.address, timeout_s=10) as client:
-        checks.check(client.get("b", "o") == data, "the whole reply is")
-    for what in ({"size": len(data) + 1, "version": "1-1", "data": data},):
-        breaking.reply = msgpack.packb([1, 1, None, what])
-        breaking.size = len(breaking.reply)
-        with penstock.Client(breaking.address, timeout_s=10) as client:
-            checks.check(raises(ConnectionError, lambda: client.get("b", "o")),
-                         "a reply that lacks bytes is refused")
+            checks.check(call(client) == DATA, f"{what}: the whole reply is")
+        for changed in ({"data": DATA[:-1]}, {"data": b"x" + DATA[1:]}, {"crc32c": 7},
+                        {"crc32c": None}):
+            breaking.answer = lambda number, changed=changed: (packed(number, **changed), False)
+            with penstock.Client(breaking.address, timeout_s=10, attempts=1) as client:
+                checks.check(raises(ConnectionError, lambda: call(client)),
+                             f"{what}: damaged: {list(changed)}")
+
+
+def check_retries(checks):
+    """What cannot be done twice is tried again; what can is not; and all have a deadline."""
+    failures = [3]
+
+    def sometimes(number):
+        failures[0] -= 1
+        return (b"", True) if failures[0] >= 0 else (packed(number), False)
+
+    breaking.answer = sometimes
+    with penstock.Client(breaking.address) as client:
+        checks.check(client.get("b", "o") == DATA, "the fourth attempt answers")
+        failures[0], before = 3, breaking.requests
+        checks.check(raises(ConnectionError, lambda: client.destroy_bucket("b")), "no second one")
+        checks.check(breaking.requests == before + 1, "destroy_bucket is sent once")
+
+    async def asynchronous():
+        failures[0] = 3
+        async with penstock.aio.Client(breaking.address) as client:
+            return await client.get("b", "o")
+
+    checks.check(asyncio.run(asynchronous()) == DATA, "asyncio: the fourth attempt answers")
+    breaking.answer = lambda number: (b"", False)
+    with penstock.Client(breaking.address, timeout_s=0.2) as client:
+        began = time.monotonic()
+        checks.check(raises(TimeoutError, lambda: client.get("b", "o")), "TimeoutError")
+        checks.check(time.monotonic() - began < 5, "in time")
+
+
+def check_crc(checks):
+    known = {b"": 0, b"123456789": 0xE3069283, bytes(32): 0x8A9136AA, b"\xff" * 32: 0x62A8AB43}
+    for data, value in known.items():
+        checks.check(crc32c(data) == crc32c_in_python(data) == value, f"crc32c of {data!r}")
+    for size in (1, 7, 900, 6777, 70_001, 300_000):
+        data = os.urandom(size)
+        checks.check(crc32c(data) == crc32c_in_python(data) == crc32c(bytearray(data)),
+                     f"crc32c of {size} bytes")
+
+
+breaking = Breaking(None)
 
 
 def main():
@@ -196,8 +304,10 @@ def main():
     parser.add_argument("--penstockd", required=True)
     penstockd = os.path.abspath(parser.parse_args().penstockd)
     checks = Checks()
+    check_crc(checks)
     check_cuts(checks)
-    for bad in ("", "unix:", "tcp://host", "http://h:1", "ftp://x:1"):
+    check_retries(checks)
+    for bad in ("", "unix:", "tcp://host", "http://", "ftp://x:1"):
         checks.check(raises(ValueError, lambda: penstock.Client(bad)), f"{bad!r} is no address")
     with TestDirectory("python-client") as directory:
         node = NodeProcess(penstockd, directory.path, "--rpc", "127.0.0.1:0", "--rpc-socket",
@@ -209,6 +319,9 @@ def main():
                     check_threads_and_forks(client, checks)
                     asyncio.run(check_asyncio(address, checks))
                     client.destroy_bucket(BUCKET)
+            with penstock.Client(node.url) as client:
+                check_http(client, node, checks)
+            asyncio.run(check_http_asyncio(node.url, checks))
         finally:
             checks.check(node.stop() == 0, "the node stops in an orderly way")
     return checks.finish()

@@ -88,7 +88,7 @@ class Everyday:
         for name in ("cluster", "bucket_life", "bucket_names", "objects", "chunked_put", "ranges",
                      "heads", "custom", "odd_names", "listing", "long_listing", "summary",
                      "members", "conditions", "missing", "jobs", "bucket_jobs", "properties",
-                     "namespaces"):
+                     "namespaces", "uploads", "appends"):
             self.checks.section(name, getattr(self, name))
         self.checks.section("destroy", self.destroy)
 
@@ -431,6 +431,47 @@ class Everyday:
         self.checks.equal("reset", patch("reset-bprops", None), 200)
         self.checks.equal("checksum again", current()["checksum"]["type"], "xxhash2")
         self.checks.equal("features again", current()["features"], "0")
+
+    def uploads(self):
+        from concurrent.futures import ThreadPoolExecutor
+        from aistore.sdk.errors import AISError
+        equal, raises = self.checks.equal, self.checks.raises
+        whole = self.bucket.object("parts")
+        parts = [bytes([65 + number]) * (300_000 + number) for number in range(6)]
+        upload = whole.multipart_upload().create()
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda number: upload.add_part(number + 1).put_content(parts[number]),
+                          reversed(range(6))))
+        raises("not seen yet", AISError, whole.head)
+        upload.complete()
+        equal("in order", whole.get_reader().read_all(), b"".join(parts))
+        equal("a range across parts",
+              whole.get_reader(byte_range="bytes=299990-300009").read_all(),
+              b"A" * 10 + b"B" * 10)
+        raises("complete twice", AISError, upload.complete)
+        again = whole.multipart_upload().create()
+        again.add_part(1).put_content(b"other")
+        again.abort()
+        raises("abort twice", AISError, again.abort)
+        equal("an abort changes nothing", whole.get_reader().read_all(), b"".join(parts))
+        empty = whole.multipart_upload().create()
+        raises("without parts", AISError, empty.complete)
+
+    def appends(self):
+        equal = self.checks.equal
+        appended = self.bucket.object("appended")
+        self.put("appended", b"old,")
+        writer = appended.get_writer()
+        handle = writer.append_content(b"one,")
+        handle = writer.append_content(b"two", handle)
+        equal("not seen before the flush", self.read("appended"), b"old,")
+        writer.append_content(b"", handle, True)
+        equal("appended", self.read("appended"), b"old,one,two")
+        for mode, expected in (("w", b"one,two"), ("a", b"one,twoone,two")):
+            with appended.get_writer().as_file(mode) as file:
+                file.write(b"one,")
+                file.write(b"two")
+            equal("as_file " + mode, self.read("appended"), expected)
 
     def namespaces(self):
         from aistore.sdk.namespace import Namespace

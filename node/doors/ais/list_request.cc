@@ -18,6 +18,7 @@ void set_column(std::string_view name, ListColumns& columns) {
     if (name == "custom") columns.has_custom = true;
     if (name == "location") columns.has_location = true;
     if (name == "copies") columns.has_copies = true;
+    if (name == "chunked") columns.has_chunked = true;
 }
 
 // Unknown names are passed over, as the contract says.

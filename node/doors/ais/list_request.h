@@ -28,10 +28,13 @@ struct ListColumns {
     bool has_custom = false;
     bool has_location = false;
     bool has_copies = false;
+    bool has_chunked = false;  // no column: a flag of the entry
     bool operator==(const ListColumns&) const = default;
 
     // Whether an entry cannot be made from the catalogue alone.
-    bool needs_attributes() const { return has_checksum || has_atime || has_version || has_custom; }
+    bool needs_attributes() const {
+        return has_checksum || has_atime || has_version || has_custom || has_chunked;
+    }
 };
 
 struct ListRequest {

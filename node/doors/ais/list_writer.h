@@ -20,6 +20,7 @@ enum EntryFlag : uint32_t {
     entry_in_archive = 128,
     entry_directory = 256,
     entry_archive = 512,
+    entry_chunked = 8192,  // it was uploaded in parts
 };
 
 // One entry: an object, a directory, or a member of a shard ("object/member"). Views.

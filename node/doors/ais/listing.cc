@@ -32,6 +32,7 @@ void add_row(Page& page, const ListPage& from, size_t position) {
     if (entry.is_directory) row.flags = entry_directory;
     if (!entry.is_directory && !from.attributes.empty())
         row.attributes = &from.attributes[position];
+    if (row.attributes != nullptr && row.attributes->part_count > 0) row.flags |= entry_chunked;
     page.answer.rows.push_back(row);
 }
 

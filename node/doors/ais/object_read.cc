@@ -208,8 +208,13 @@ std::expected<void, ApiError> add_property(Response& response, const Call& call,
         head.add("Last-Modified", http_date(attributes.modified_ns));
     } else if (name == "etag") {
         head.add("ETag", etag_from_version(attributes.version));
-    } else if (name != "name" && name != "size" && name != "ec" && name != "chunked") {
-        // Objects are neither erasure-coded nor in parts, so those two have nothing to say.
+    } else if (name == "chunked") {
+        if (attributes.part_count > 0) {
+            head.add("Ais-Chunks-Count", uint64_t{attributes.part_count});
+            head.add("Ais-Chunks-Max-Chunk-Size", attributes.part_bytes_max);
+        }
+    } else if (name != "name" && name != "size" && name != "ec") {
+        // Objects are not erasure-coded, so that one has nothing to say.
         return std::unexpected(ApiError{400,
                                         "",
                                         fmt::format("invalid property \"{}\" in props list", name),

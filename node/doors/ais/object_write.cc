@@ -10,6 +10,7 @@
 #include "node/doors/ais/object_headers.h"
 #include "node/doors/ais/objects.h"
 #include "node/doors/ais/text.h"
+#include "node/doors/ais/uploads.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -139,16 +140,7 @@ io::Task<Reply> copy_object(Call& call, const ObjectTarget& from, std::string_vi
 }
 
 std::expected<void, ApiError> check_put_options(const Call& call) {
-    if (const auto type = call.query.find_filled("append_type")) {
-        if (*type != "append" && *type != "flush") {
-            return refuse(400, "", fmt::format("invalid append type \"{}\"", *type));
-        }
-        return refuse_not_built("append");
-    }
     if (call.query.find_filled("archpath")) return refuse_not_built("append to an archive");
-    if (call.query.find("uploadId") || call.query.find("partNumber")) {
-        return refuse_not_built("multipart upload");
-    }
     if (call.query.find_filled("etl_name") || call.query.find_filled("etl_pipeline")) {
         return refuse_not_built("ETL");
     }
@@ -162,6 +154,10 @@ io::Task<Reply> put_object(Call& call, const ObjectTarget& target) {
     if (const auto uname = call.query.find_filled("object_to")) {
         co_return co_await copy_object(call, target, *uname);
     }
+    if (const auto type = call.query.find_filled("append_type")) {
+        co_return co_await append(call, target, *type);
+    }
+    if (is_part(call)) co_return co_await put_part(call, target);
     co_return co_await put_plain(call, target);
 }
 
@@ -172,7 +168,7 @@ io::Task<Reply> delete_object(Call& call, const ObjectTarget& target) {
                          fmt::format("evict: expecting remote bucket (have {})",
                                      bucket_url(target.bucket->name)));
     }
-    if (action && action->action == "mpt-abort") co_return refuse_not_built("multipart upload");
+    if (action && action->action == "mpt-abort") co_return co_await abort_upload(call, target);
     if (action && !action->action.empty()) {
         co_return refuse(400, "", fmt::format("invalid action \"{}\"", action->action));
     }
@@ -212,8 +208,9 @@ io::Task<Reply> post_object(Call& call, const ObjectTarget& target) {
         if (!renamed) co_return std::unexpected(object_error(call, target, renamed.error()));
         co_return empty_response();
     }
-    if (action.action == "mpt-upload" || action.action == "mpt-complete") {
-        co_return refuse_not_built("multipart upload");
+    if (action.action == "mpt-upload") co_return co_await begin_upload(call, target);
+    if (action.action == "mpt-complete") {
+        co_return co_await complete_upload(call, target, action);
     }
     co_return refuse(400, "", fmt::format("invalid action \"{}\"", action.action));
 }

@@ -11,6 +11,7 @@
 #include <deque>
 #include <variant>
 
+#include "io/base/checksum.h"
 #include "io/base/units.h"
 #include "io/memory_file.h"
 #include "node/doors/rpc/calls.h"
@@ -333,11 +334,13 @@ void Batch::write_entries(Writer& writer) const {
 void Batch::answer() {
     call_.count_sent(content_.size_bytes());
     context_.last_batch_bytes = static_cast<uint32_t>(content_.size_bytes());
+    io::Chunk content = content_.take_chunk();
     Writer writer = call_.reply();
-    writer.map(2);
+    writer.map(3);
     write_entries(writer);
+    writer.pair("crc32c", crc32c(content.bytes()));
     writer.text("data");
-    writer.bytes(content_.take_chunk());
+    writer.bytes(std::move(content));
 }
 
 void Batch::answer_with_descriptor() {

@@ -13,8 +13,6 @@ io::Task<void> log_in(Call& call);
 io::Task<void> node_status(Call& call);
 io::Task<void> cluster_status(Call& call);
 io::Task<void> release_lease(Call& call);
-// Everything that is declared and not built yet.
-io::Task<void> not_built(Call& call);
 
 // Buckets (bucket_calls.cc).
 io::Task<void> create_bucket(Call& call);
@@ -33,6 +31,20 @@ io::Task<void> set_metadata(Call& call);
 io::Task<void> list_objects(Call& call);
 io::Task<void> list_members(Call& call);
 
+// Objects in pieces, and renames (upload_calls.cc).
+io::Task<void> begin_upload(Call& call);
+io::Task<void> put_part(Call& call);
+io::Task<void> complete_upload(Call& call);
+io::Task<void> abort_upload(Call& call);
+io::Task<void> append_to_object(Call& call);
+io::Task<void> rename_object(Call& call);
+
+// Jobs (job_calls.cc).
+io::Task<void> list_jobs(Call& call);
+io::Task<void> job_status(Call& call);
+io::Task<void> stop_job(Call& call);
+io::Task<void> wait_for_job(Call& call);
+
 // Batches (batch.cc) and what is handed over as a descriptor (descriptors.cc).
 io::Task<void> get_many(Call& call);
 io::Task<void> get_as_descriptor(Call& call, ReadRange range);
@@ -41,6 +53,8 @@ io::Task<void> get_as_descriptor(Call& call, ReadRange range);
 std::optional<bool> wants_descriptor(Call& call);
 
 // Parts of replies that several methods have.
+// Three pairs: version, size, checksum.
+void write_attributes(Writer& writer, const ObjectAttributes& attributes);
 void write_checksum(Writer& writer, const ContentChecksum& checksum);
 void write_metadata(Writer& writer, const CustomMetadata& metadata);
 std::string_view name_of(ChecksumType type);

@@ -10,10 +10,10 @@ namespace penstock::node::rpc {
 namespace {
 
 constexpr std::string_view names[name_count] = {
-    "active",  "as",        "bucket", "data",       "flush",   "handle", "if_absent", "if_version",
-    "items",   "job",       "kind",   "lease",      "length",  "limit",  "member",    "metadata",
-    "name",    "number",    "offset", "on_missing", "ordered", "parts",  "prefix",    "props",
-    "replace", "timeout_s", "to",     "to_bucket",  "to_name", "token",  "upload",
+    "active",     "as",      "bucket",    "crc32c", "data",       "flush",   "handle", "if_absent",
+    "if_version", "items",   "job",       "kind",   "lease",      "length",  "limit",  "member",
+    "metadata",   "name",    "number",    "offset", "on_missing", "ordered", "parts",  "prefix",
+    "props",      "replace", "timeout_s", "to",     "to_bucket",  "to_name", "token",  "upload",
 };
 static_assert(std::ranges::is_sorted(names));
 static_assert(names[static_cast<size_t>(Name::upload)] == "upload");

@@ -36,6 +36,7 @@ enum class Name : uint8_t {
     active,
     as,
     bucket,
+    crc32c,
     data,
     flush,
     handle,
@@ -65,7 +66,7 @@ enum class Name : uint8_t {
     token,
     upload,
 };
-constexpr size_t name_count = 31;
+constexpr size_t name_count = 32;
 std::string_view text_of(Name name);
 
 struct Parameter {

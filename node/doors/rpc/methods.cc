@@ -17,6 +17,8 @@ constexpr Parameter bucket{Name::bucket, Type::str, required, "The bucket's name
 constexpr Parameter object{Name::name, Type::str, required,
                            "The object's name; as bin where it is no UTF-8."};
 constexpr Parameter data{Name::data, Type::bin, required, "At most limits.value_bytes."};
+constexpr Parameter crc32c{Name::crc32c, Type::unsigned_integer, optional,
+                           "The CRC-32C of data: bytes that came otherwise are refused."};
 constexpr Parameter offset{Name::offset, Type::unsigned_integer, optional,
                            "The first byte that is wanted; 0."};
 constexpr Parameter length{Name::length, Type::unsigned_integer, optional,
@@ -44,6 +46,7 @@ constexpr Parameter job{Name::job, Type::str, required, "The job's id."};
 constexpr ResultField version{"version", Type::str, "Of the object; changes with every change."};
 constexpr ResultField size{"size", Type::unsigned_integer, "Of the whole content, in bytes."};
 constexpr ResultField checksum{"checksum", Type::map, "{type, value}: of the whole content."};
+constexpr ResultField data_crc{"crc32c", Type::unsigned_integer, "The CRC-32C of data."};
 constexpr ResultField next_token{"token", Type::str, "For the next page; empty after the last."};
 constexpr ResultField descriptor{"fd", Type::unsigned_integer,
                                  "With as \"fd\": 0, the first descriptor of this reply."};
@@ -63,7 +66,7 @@ constexpr Code bucket_read[] = {Code::bucket_not_found, Code::invalid, Code::ref
                                 Code::internal};
 constexpr Code only_invalid[] = {Code::invalid};
 constexpr Code lease_errors[] = {Code::not_found, Code::invalid};
-constexpr Code unbuilt[] = {Code::invalid, Code::not_implemented};
+constexpr Code job_errors[] = {Code::not_found, Code::invalid, Code::busy};
 
 constexpr Parameter login_parameters[] = {
     {Name::token, Type::str, required, "What the node's operator gave out."}};
@@ -93,11 +96,13 @@ constexpr ResultField list_results[] = {
     next_token};
 
 constexpr Parameter object_only[] = {bucket, object};
-constexpr Parameter put_parameters[] = {bucket, object, data, metadata, if_absent, if_version};
+constexpr Parameter put_parameters[] = {bucket,   object,    data,      crc32c,
+                                        metadata, if_absent, if_version};
 constexpr ResultField put_results[] = {version, size, checksum};
 constexpr Parameter get_parameters[] = {bucket, object, offset, length, member, as};
 constexpr ResultField get_results[] = {
     {"data", Type::bin, "Exactly the range; absent with as \"fd\"."},
+    data_crc,
     size,
     version,
     descriptor,
@@ -122,9 +127,13 @@ constexpr Parameter append_parameters[] = {
     bucket,
     object,
     data,
-    {Name::handle, Type::str, optional, "As the append before gave it."},
-    {Name::flush, Type::boolean, optional, "This was the last one."}};
-constexpr ResultField append_results[] = {{"handle", Type::str, "For the next append."}};
+    {Name::handle, Type::str, optional,
+     "As the append before gave it; without it: behind what the object holds now."},
+    {Name::flush, Type::boolean, optional, "This was the last one: all of them are seen now."}};
+constexpr ResultField append_results[] = {
+    {"handle", Type::str, "For the next append; with flush empty: there is none."},
+    {"version", Type::str, "With flush: of the object."},
+    {"size", Type::unsigned_integer, "With flush: of the whole content, in bytes."}};
 constexpr Parameter metadata_parameters[] = {
     bucket,
     object,
@@ -145,6 +154,7 @@ constexpr Parameter many_parameters[] = {
      "\"error\" (the default): the call fails; \"skip\": the entry says why."}};
 constexpr ResultField many_results[] = {
     {"data", Type::bin, "The contents, one behind the other; absent with as \"fd\"."},
+    data_crc,
     {"entries", Type::array, "Of {index, offset, length, error?}: item, and where in data."},
     descriptor,
     {"size", Type::unsigned_integer, "With as \"fd\": of the sealed memory."},
@@ -155,7 +165,7 @@ constexpr Parameter lease_parameters[] = {
     {Name::lease, Type::unsigned_integer, required, "As the reply with the descriptor gave it."}};
 
 constexpr Parameter part_parameters[] = {
-    upload, {Name::number, Type::unsigned_integer, required, "From 1."}, data};
+    upload, {Name::number, Type::unsigned_integer, required, "1 to limits.upload_parts."}, data};
 constexpr Parameter upload_only[] = {upload};
 constexpr Parameter complete_parameters[] = {
     upload, {Name::parts, Type::array, optional, "The numbers; all that were sent."}};
@@ -163,12 +173,21 @@ constexpr ResultField upload_results[] = {{"upload", Type::str, "The upload's id
 
 constexpr Parameter job_only[] = {job};
 constexpr Parameter job_list_parameters[] = {
-    {Name::kind, Type::str, optional, "Jobs of this kind only."},
+    {Name::kind, Type::str, optional,
+     "Jobs of this kind only: delete_objects, copy_objects, copy_bucket, rename_bucket, promote, "
+     "..."},
     {Name::active, Type::boolean, optional, "Jobs that run only."}};
 constexpr Parameter wait_parameters[] = {
-    job, {Name::timeout_s, Type::floating, optional, "How long to wait at most."}};
-constexpr ResultField job_results[] = {{"job", Type::str, "Its id."},
-                                       {"state", Type::str, "running, done, failed or stopped."}};
+    job, {Name::timeout_s, Type::floating, optional, "How long to wait, up to 600 (the default)."}};
+constexpr ResultField job_results[] = {
+    {"job", Type::str, "Its id."},
+    {"state", Type::str, "running, done, failed or stopped."},
+    {"kind", Type::str, "What it does."},
+    {"objects", Type::unsigned_integer, "Done so far."},
+    {"bytes", Type::unsigned_integer, "Of their content."},
+    {"errors", Type::unsigned_integer, "Objects that failed."},
+    {"started_ns", Type::unsigned_integer, "Nanoseconds since 1970."},
+    {"ended_ns", Type::unsigned_integer, "When its work was done; 0 before."}};
 constexpr ResultField job_list_results[] = {{"jobs", Type::array, "Of what job.status gives."}};
 
 constexpr ResultField ping_results[] = {
@@ -240,13 +259,13 @@ constexpr Method all[] = {
      only_invalid,
      Operation::cluster,
      cluster_status},
-    {"job.list", "Long work under way.", job_list_parameters, job_list_results, reads, unbuilt,
-     Operation::other, not_built},
-    {"job.status", "How far a job is.", job_only, job_results, reads, unbuilt, Operation::other,
-     not_built},
-    {"job.stop", "Stops a job.", job_only, {}, changes, unbuilt, Operation::other, not_built},
-    {"job.wait", "Answers when a job has ended.", wait_parameters, job_results, reads, unbuilt,
-     Operation::other, not_built},
+    {"job.list", "Long work, that of the past for a day, too; newest first.", job_list_parameters,
+     job_list_results, reads, job_errors, Operation::other, list_jobs},
+    {"job.status", "How far a job is.", job_only, job_results, reads, job_errors, Operation::other,
+     job_status},
+    {"job.stop", "Stops a job.", job_only, {}, changes, job_errors, Operation::other, stop_job},
+    {"job.wait", "Answers when a job has ended, or the time is over.", wait_parameters, job_results,
+     reads, job_errors, Operation::other, wait_for_job},
     {"lease.release",
      "The descriptor of this lease is not needed any more.",
      lease_parameters,
@@ -263,8 +282,9 @@ constexpr Method all[] = {
      only_invalid,
      Operation::cluster,
      node_status},
-    {"object.append", "Puts bytes behind those of the appends before.", append_parameters,
-     append_results, changes, unbuilt, Operation::object_action, not_built},
+    {"object.append", "Puts bytes behind those of the appends before; seen after the flush.",
+     append_parameters, append_results, changes, object_change, Operation::object_action,
+     append_to_object},
     {"object.copy", "Makes a copy, with its metadata.", copy_parameters, put_results, changes,
      object_change, Operation::object_action, copy_object},
     {"object.delete", "Deletes an object.", delete_parameters, version_only, changes, object_change,
@@ -280,13 +300,13 @@ constexpr Method all[] = {
     {"object.put", "Stores an object; durable when it is answered.", put_parameters, put_results,
      changes, object_change, Operation::put, put_object},
     {"object.rename",
-     "Gives an object another name.",
+     "Gives an object another name, in one step.",
      rename_parameters,
      {},
      changes,
-     unbuilt,
+     object_change,
      Operation::object_action,
-     not_built},
+     rename_object},
     {"object.set_metadata", "Changes an object's metadata; its content stays.", metadata_parameters,
      version_only, changes, object_change, Operation::update, set_metadata},
     {"object.stat", "What an object is.", object_only, stat_results, reads, object_read,
@@ -305,15 +325,15 @@ constexpr Method all[] = {
      upload_only,
      {},
      changes,
-     unbuilt,
+     object_change,
      Operation::object_action,
-     not_built},
+     abort_upload},
     {"upload.begin", "Begins an object that comes in parts.", object_only, upload_results, changes,
-     unbuilt, Operation::object_action, not_built},
+     object_change, Operation::object_action, begin_upload},
     {"upload.complete", "Makes the parts an object.", complete_parameters, put_results, changes,
-     unbuilt, Operation::object_action, not_built},
+     object_change, Operation::object_action, complete_upload},
     {"upload.part", "One part; a later one of the same number replaces it.", part_parameters,
-     version_only, changes, unbuilt, Operation::object_action, not_built},
+     version_only, changes, object_change, Operation::object_action, put_part},
 };
 static_assert(std::ranges::is_sorted(all, {}, &Method::name));
 
@@ -329,6 +349,7 @@ constexpr Limit all_limits[] = {
     {"calls_underway", calls_underway_max},
     {"list_entries", list_limit_max},
     {"name_bytes", object_name_bytes_max},
+    {"upload_parts", parts_max},
 };
 
 }  // namespace

@@ -139,9 +139,4 @@ io::Task<void> release_lease(Call& call) {
     call.reply().map(0);
 }
 
-io::Task<void> not_built(Call& call) {
-    call.fail(Code::not_implemented, "this method is not built yet");
-    co_return;
-}
-
 }  // namespace penstock::node::rpc

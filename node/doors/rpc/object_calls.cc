@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "io/base/bytes.h"
+#include "io/base/checksum.h"
 #include "node/doors/rpc/calls.h"
 
 namespace penstock::node::rpc {
@@ -24,13 +25,6 @@ std::expected<Condition, Failure> read_condition(const Arguments& arguments) {
     return Condition{Condition::Kind::exactly, *version};
 }
 
-void write_attributes(Writer& writer, const ObjectAttributes& attributes) {
-    writer.pair("version", text_of(attributes.version));
-    writer.pair("size", attributes.size_bytes);
-    writer.text("checksum");
-    write_checksum(writer, attributes.checksum);
-}
-
 io::Task<Result<OpenedObject>> open(Call& call, ReadRange range) {
     const Arguments& arguments = call.arguments();
     if (!arguments.has(Name::member)) {
@@ -41,6 +35,13 @@ io::Task<Result<OpenedObject>> open(Call& call, ReadRange range) {
 }
 
 }  // namespace
+
+void write_attributes(Writer& writer, const ObjectAttributes& attributes) {
+    writer.pair("version", text_of(attributes.version));
+    writer.pair("size", attributes.size_bytes);
+    writer.text("checksum");
+    write_checksum(writer, attributes.checksum);
+}
 
 void write_checksum(Writer& writer, const ContentChecksum& checksum) {
     writer.map(2);
@@ -73,6 +74,10 @@ io::Task<void> put_object(Call& call) {
     const Arguments& arguments = call.arguments();
     if (arguments.at(Name::data)->size > value_bytes_max) {
         co_return call.fail(too_large("value_bytes", value_bytes_max));
+    }
+    if (arguments.has(Name::crc32c) &&
+        crc32c(arguments.at(Name::data)->bytes()) != arguments.number(Name::crc32c, 0)) {
+        co_return call.fail(Code::invalid, "the data have another CRC-32C than crc32c says");
     }
     PutRequest request;
     const auto condition = read_condition(arguments);
@@ -116,9 +121,10 @@ io::Task<void> get_object(Call& call) {
     }
     call.count_sent(opened->body.chunk().size);
     Writer writer = call.reply();
-    writer.map(3);
+    writer.map(4);
     writer.pair("size", opened->attributes.size_bytes);
     writer.pair("version", text_of(opened->attributes.version));
+    writer.pair("crc32c", crc32c(opened->body.chunk().bytes()));
     writer.text("data");
     writer.bytes(std::move(opened->body.chunk()));
 }
@@ -148,21 +154,22 @@ io::Task<void> delete_object(Call& call) {
     writer.pair("version", text_of(*removed));
 }
 
-// The bytes go through this node's memory a chunk at a time; the custom metadata goes along.
+// On one node no byte is moved; checksum and custom metadata go along.
 io::Task<void> copy_object(Call& call) {
     if (call.bucket() == nullptr) co_return;
     BucketName to;
     if (const auto failure = read_bucket(call.arguments().text(Name::to_bucket), to)) {
         co_return call.fail(*failure);
     }
-    Result<OpenedObject> from = co_await call.service().get(call.core(), call.address(), {});
-    if (!from) co_return call.fail(from.error());
-    PutRequest request;
-    request.custom = std::move(from->attributes.custom);
     const ObjectAddress target{to, call.arguments().text(Name::to_name)};
     const Result<ObjectAttributes> put =
-        co_await call.service().put(call.core(), target, std::move(from->body), std::move(request));
-    if (!put) co_return call.fail(call.failure_of(put.error(), to));
+        co_await call.service().copy(call.core(), call.address(), target, {});
+    if (!put) {
+        // Which of the two buckets is missing, if one is: failure_of() looks.
+        const bool has_target = call.service().find_bucket(call.core(), to) != nullptr;
+        co_return call.fail(has_target ? call.failure_of(put.error(), *call.bucket())
+                                       : call.failure_of(put.error(), to));
+    }
     Writer writer = call.reply();
     writer.map(3);
     write_attributes(writer, *put);

@@ -54,13 +54,15 @@ private:
 };
 
 struct Server::State {
-    State(ObjectService& service, const NodeIdentity& node, io::Reactor& loop, io::BufferPool& pool,
-          const ServerLimits& bounds)
+    State(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& loop,
+          io::BufferPool& pool, const ServerLimits& bounds)
         : reactor(loop),
           buffers(pool),
           context(service, node, loop, pool),
           limits(bounds),
-          gate(loop) {}
+          gate(loop) {
+        context.jobs = &jobs;
+    }
 
     io::Task<void> run(std::list<Connection>::iterator connection, io::Gate::Pass) {
         co_await connection->run();
@@ -76,9 +78,9 @@ struct Server::State {
     io::Cancel stopping;
 };
 
-Server::Server(ObjectService& service, const NodeIdentity& node, io::Reactor& reactor,
+Server::Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& reactor,
                io::BufferPool& buffers, const ServerLimits& limits)
-    : state_(std::make_unique<State>(service, node, reactor, buffers, limits)) {}
+    : state_(std::make_unique<State>(service, jobs, node, reactor, buffers, limits)) {}
 
 Server::~Server() {
     ASSERT(state_->connections.empty());

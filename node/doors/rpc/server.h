@@ -18,8 +18,8 @@ struct ServerLimits {
 // Made, used and stopped on its core.
 class Server final : public ConnectionServer {
 public:
-    // `service` and `node` outlive it, and so do the core's reactor and buffers.
-    Server(ObjectService& service, const NodeIdentity& node, io::Reactor& reactor,
+    // `service`, `jobs` and `node` outlive it, and so do the core's reactor and buffers.
+    Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& reactor,
            io::BufferPool& buffers, const ServerLimits& limits);
     ~Server() override;  // asserts that stop() ran
 

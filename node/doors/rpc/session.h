@@ -21,6 +21,10 @@
 #include "node/node_identity.h"
 #include "node/service/object_service.h"
 
+namespace penstock::node {
+class Jobs;
+}
+
 namespace penstock::node::rpc {
 
 constexpr uint64_t value_bytes_max = 1 << 20;      // of one value in a message
@@ -41,6 +45,7 @@ struct Context {
     ~Context();
 
     ObjectService& service;
+    Jobs* jobs = nullptr;  // set before the first call
     const NodeIdentity& node;
     io::Reactor& reactor;
     io::BufferPool& buffers;

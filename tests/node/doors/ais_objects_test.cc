@@ -351,15 +351,11 @@ TEST_F(AisObjectsTest, WhatIsNotBuiltSaysSo) {
     const auto tcode = [&](const Answer& answer) {
         return answer.status == 501 ? answer.json()["tcode"].get<std::string>() : "";
     };
-    EXPECT_EQ(tcode(put("b/o?append_type=append&append_handle=", "x")), "ErrNotImpl");
-    EXPECT_EQ(tcode(put("b/o?uploadId=u&partNumber=1", "x")), "ErrNotImpl");
     EXPECT_EQ(tcode(put("b/o.tar?archpath=m", "x")), "ErrNotImpl");
     EXPECT_EQ(tcode(get("b/o?etl_name=e")), "ErrNotImpl");
-    EXPECT_EQ(tcode(ask("POST", "/v1/objects/b/o", R"({"action":"mpt-upload"})")), "ErrNotImpl");
     EXPECT_EQ(ask("POST", "/v1/objects/b/o", R"({"action":"check-lock"})").status, 200);
     EXPECT_EQ(ask("POST", "/v1/objects/b/o", R"({"action":"nonsense"})").status, 400);
     EXPECT_EQ(ask("POST", "/v1/objects/b/o", "").status, 400);
-    EXPECT_EQ(put("b/o?append_type=nonsense", "x").status, 400);
 }
 
 TEST_F(AisObjectsTest, LargeObjectsComeInPieces) {

@@ -13,6 +13,7 @@ namespace {
 
 // The contract's access bits (section 19.5) that objects need.
 enum : uint64_t { may_get = 1, may_head = 2, may_put = 4, may_delete = 16, may_update = 128 };
+enum : uint64_t { may_append = 8 };
 enum : uint64_t { may_list = 512, may_destroy = 32768, may_move = 32, may_move_bucket = 65536 };
 
 ContentChecksum digest_with(const EVP_MD* method, ChecksumType type, std::string_view bytes) {
@@ -100,7 +101,7 @@ io::Task<Status> FakeService::create_bucket(uint32_t, BucketName name,
     if (entries_.contains(name)) co_return fail(Errc::exists, name.name);
     auto bucket = std::make_shared<Bucket>(
         Bucket{{++bucket_number_}, name, std::move(properties), reactor_.clock().wall_ns()});
-    entries_[name] = {std::move(bucket), {}};
+    entries_[name] = {std::move(bucket), {}, {}};
     ++metadata_version_;
     co_return Status();
 }
@@ -227,6 +228,116 @@ io::Task<Status> FakeService::rename(uint32_t core, ObjectAddress from, std::str
     CO_TRY_STATUS(co_await copy(core, from, {from.bucket, to}, {}));
     if (to != from.object) CO_TRY_STATUS(co_await remove(core, from, {}));
     co_return Status();
+}
+
+Result<FakeService::Upload*> FakeService::find_upload(Entry& entry, std::string_view object,
+                                                      std::string_view upload) {
+    const auto found = entry.uploads.find(upload);
+    if (found == entry.uploads.end() || found->second.object != object) {
+        return fail(Errc::not_found, "upload \"" + std::string(upload) + "\" does not exist");
+    }
+    return &found->second;
+}
+
+io::Task<Result<std::string>> FakeService::begin_upload(uint32_t, ObjectAddress address,
+                                                        CustomMetadata custom) {
+    CO_TRY(Entry * entry, open(address.bucket, may_put));
+    std::string id = "upload" + std::to_string(++sequence_);
+    entry->uploads[id] = {std::string(address.object), std::move(custom), {}};
+    co_return id;
+}
+
+io::Task<Result<PartAttributes>> FakeService::put_part(uint32_t, ObjectAddress address,
+                                                       std::string_view upload, uint32_t number,
+                                                       io::Body body, PartOptions) {
+    CO_TRY(Entry * entry, open(address.bucket, may_put));
+    CO_TRY([[maybe_unused]] Upload * there, find_upload(*entry, address.object, upload));
+    CO_TRY(const io::Chunk chunk, co_await body.read_all(reactor_, buffers_, 64 << 20));
+    if (chunk.is_empty()) co_return fail(Errc::invalid, "invalid size (0)");
+    CO_TRY(Upload * found, find_upload(*entry, address.object, upload));
+    std::string& part = found->parts[number];
+    part = as_text(chunk.bytes());
+    co_return PartAttributes{.number = number,
+                             .size_bytes = part.size(),
+                             .crc32c = crc32c(chunk.bytes()),
+                             .version = {1, ++sequence_}};
+}
+
+io::Task<Result<ObjectAttributes>> FakeService::complete_upload(uint32_t, ObjectAddress address,
+                                                                std::string_view upload,
+                                                                CompletionOptions options) {
+    CO_TRY(Entry * entry, open(address.bucket, may_put));
+    CO_TRY(Upload * found, find_upload(*entry, address.object, upload));
+    if (found->parts.empty()) co_return fail(Errc::invalid, "no chunks");
+    if (options.names_all && options.parts->size() != found->parts.size()) {
+        co_return fail(Errc::invalid, "partial completion is not allowed");
+    }
+    std::string all;
+    uint64_t largest = 0;
+    for (const auto& [number, part] : found->parts) {
+        all += part;
+        largest = std::max<uint64_t>(largest, part.size());
+    }
+    ObjectAttributes made = store(*entry, address.object, std::move(all), found->custom);
+    ObjectAttributes& kept = entry->objects.find(address.object)->second.attributes;
+    kept.part_count = static_cast<uint32_t>(found->parts.size());
+    kept.part_bytes_max = largest;
+    entry->uploads.erase(entry->uploads.find(upload));
+    co_return made;
+}
+
+io::Task<Status> FakeService::abort_upload(uint32_t, ObjectAddress address,
+                                           std::string_view upload) {
+    CO_TRY(Entry * entry, open(address.bucket, may_put));
+    CO_TRY([[maybe_unused]] Upload * found, find_upload(*entry, address.object, upload));
+    entry->uploads.erase(entry->uploads.find(upload));
+    co_return Status();
+}
+
+io::Task<Result<std::vector<PartAttributes>>> FakeService::parts(uint32_t, ObjectAddress address,
+                                                                 std::string_view upload) {
+    CO_TRY(Entry * entry, open(address.bucket, may_put));
+    CO_TRY(Upload * found, find_upload(*entry, address.object, upload));
+    std::vector<PartAttributes> parts;
+    for (const auto& [number, part] : found->parts) {
+        parts.push_back({.number = number, .size_bytes = part.size()});
+    }
+    co_return parts;
+}
+
+io::Task<Result<std::vector<UploadAttributes>>> FakeService::uploads(uint32_t,
+                                                                     const BucketName& bucket) {
+    CO_TRY(Entry * entry, open(bucket, may_list));
+    std::vector<UploadAttributes> uploads;
+    for (const auto& [id, upload] : entry->uploads) uploads.push_back({id, upload.object, 0, 0});
+    co_return uploads;
+}
+
+io::Task<Result<std::string>> FakeService::append(uint32_t core, ObjectAddress address,
+                                                  std::string_view handle, io::Body body) {
+    CO_TRY(Entry * entry, open(address.bucket, may_append));
+    std::string id(handle);
+    if (id.empty()) {
+        CO_TRY(id, co_await begin_upload(core, address, {}));
+        const auto found = entry->objects.find(address.object);
+        if (found != entry->objects.end()) entry->uploads[id].parts[0] = found->second.bytes;
+    }
+    if (!id.starts_with("upload")) co_return fail(Errc::invalid, "this is no append handle");
+    CO_TRY([[maybe_unused]] Upload * there, find_upload(*entry, address.object, id));
+    CO_TRY(const io::Chunk chunk, co_await body.read_all(reactor_, buffers_, 64 << 20));
+    CO_TRY(Upload * upload, find_upload(*entry, address.object, id));
+    if (!chunk.is_empty()) upload->parts[0] += as_text(chunk.bytes());
+    co_return id;
+}
+
+io::Task<Result<ObjectAttributes>> FakeService::flush(uint32_t, ObjectAddress address,
+                                                      std::string_view handle) {
+    CO_TRY(Entry * entry, open(address.bucket, may_append));
+    if (!handle.starts_with("upload")) co_return fail(Errc::invalid, "this is no append handle");
+    CO_TRY(Upload * found, find_upload(*entry, address.object, handle));
+    ObjectAttributes made = store(*entry, address.object, found->parts[0], found->custom);
+    entry->uploads.erase(entry->uploads.find(handle));
+    co_return made;
 }
 
 io::Task<Result<ObjectAttributes>> FakeService::set_custom(uint32_t, ObjectAddress address,

@@ -58,6 +58,24 @@ public:
     io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from, ObjectAddress to,
                                             Condition condition) override;
     io::Task<Status> rename(uint32_t core, ObjectAddress from, std::string_view to) override;
+    io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectAddress address,
+                                               CustomMetadata custom) override;
+    io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectAddress address,
+                                              std::string_view upload, uint32_t number,
+                                              io::Body body, PartOptions options) override;
+    io::Task<Result<ObjectAttributes>> complete_upload(uint32_t core, ObjectAddress address,
+                                                       std::string_view upload,
+                                                       CompletionOptions options) override;
+    io::Task<Status> abort_upload(uint32_t core, ObjectAddress address,
+                                  std::string_view upload) override;
+    io::Task<Result<std::vector<PartAttributes>>> parts(uint32_t core, ObjectAddress address,
+                                                        std::string_view upload) override;
+    io::Task<Result<std::vector<UploadAttributes>>> uploads(uint32_t core,
+                                                            const BucketName& bucket) override;
+    io::Task<Result<std::string>> append(uint32_t core, ObjectAddress address,
+                                         std::string_view handle, io::Body body) override;
+    io::Task<Result<ObjectAttributes>> flush(uint32_t core, ObjectAddress address,
+                                             std::string_view handle) override;
     io::Task<Result<ObjectAttributes>> set_custom(uint32_t core, ObjectAddress address,
                                                   CustomMetadata custom, bool replaces) override;
     io::Task<Result<ListPage>> list(uint32_t core, const BucketName& bucket,
@@ -76,12 +94,19 @@ private:
         ObjectAttributes attributes;
     };
     using Objects = std::map<std::string, Object, std::less<>>;
+    struct Upload {
+        std::string object;
+        CustomMetadata custom;
+        std::map<uint32_t, std::string> parts;
+    };
     struct Entry {
         std::shared_ptr<const Bucket> bucket;
         Objects objects;
+        std::map<std::string, Upload, std::less<>> uploads;  // and appends, whose parts are from 0
     };
 
     Result<Entry*> open(const BucketName& name, uint64_t access);
+    Result<Upload*> find_upload(Entry& entry, std::string_view object, std::string_view upload);
     Result<Object*> find(const ObjectAddress& address, uint64_t access);
     Status check(const Objects& objects, std::string_view name, const Condition& condition) const;
     ObjectAttributes store(Entry& entry, std::string_view name, std::string bytes,

@@ -182,25 +182,6 @@ TEST_F(RpcTest, ANameThatIsNoTextTravelsAsBytes) {
     EXPECT_TRUE(rpc::is_utf8(std::string(refused.error[1])));
 }
 
-TEST_F(RpcTest, WhatIsNotBuiltSaysSo) {
-    for (const rpc::Method& method : rpc::methods()) {
-        if (std::ranges::find(method.errors, rpc::Code::not_implemented) == method.errors.end()) {
-            continue;
-        }
-        if (method.errors.size() > 2) continue;  // of which a part is built
-        json arguments = json::object();
-        for (const rpc::Parameter& parameter : method.parameters) {
-            if (!parameter.is_required) continue;
-            const std::string key(rpc::text_of(parameter.name));
-            if (parameter.type == rpc::Type::bin) arguments[key] = binary("");
-            if (parameter.type == rpc::Type::str) arguments[key] = "x";
-            if (parameter.type == rpc::Type::unsigned_integer) arguments[key] = 1;
-        }
-        EXPECT_EQ(call(std::string(method.name), arguments).code(), "not_implemented")
-            << method.name;
-    }
-}
-
 TEST_F(RpcTest, EachFailureOfTheServiceHasItsName) {
     create("b");
     put("o", "1");

@@ -10,8 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include "io/memory_disk.h"
+#include "io/pool.h"
 #include "io/sim_kernel.h"
 #include "node/doors/rpc/session.h"
+#include "node/jobs/registry.h"
 #include "tests/node/doors/fake_service.h"
 
 namespace penstock::node::testing {
@@ -42,8 +45,17 @@ struct Reply {
 
 class RpcTest : public ::testing::Test {
 protected:
-    void SetUp() override { open_session(true); }
-    void TearDown() override { close_session(); }
+    void SetUp() override {
+        const JobsParts parts{&service_,   {&reactor_},        &buffers_,
+                              pool_.get(), &disk_->blocking(), &reactor_.clock()};
+        jobs_ = *reactor_.run_until_done(Jobs::open(parts, {}, log_));
+        context_.jobs = jobs_.get();
+        open_session(true);
+    }
+    void TearDown() override {
+        close_session();
+        reactor_.run_until_done(jobs_->stop());
+    }
 
     void open_session(bool passes_descriptors) {
         session_ = std::make_unique<rpc::Session>(context_, passes_descriptors, [] {});
@@ -135,6 +147,11 @@ protected:
                        .started_ns = 0,
                        .pid = 1,
                        .cores = 1};
+    Log log_ = Log::quiet();
+    std::unique_ptr<io::Pool> pool_ = io::make_inline_pool();
+    io::MemoryStorage storage_;
+    std::unique_ptr<io::Disk> disk_ = storage_.make_disk(reactor_, *pool_);
+    std::unique_ptr<Jobs> jobs_;
     rpc::Context context_{service_, node_, reactor_, buffers_};
     std::unique_ptr<rpc::Session> session_;
     std::string answered_;

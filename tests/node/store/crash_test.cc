@@ -32,6 +32,13 @@ uint64_t states_max() {
 struct Oracle {
     std::map<std::string, Value> acknowledged;
     std::map<std::string, std::set<Value>> possible;  // besides: under way, or not made durable
+    // What exactly one of two names has, whenever the power goes.
+    struct Renaming {
+        std::string from;
+        std::string to;
+        std::string content;
+    };
+    std::vector<Renaming> renamings;
 
     bool allows(const std::string& name, const Value& value) const {
         const auto known = acknowledged.find(name);
@@ -43,12 +50,24 @@ struct Oracle {
 
 // One change, as the flow makes it and the oracle expects it.
 struct Step {
-    enum class Kind : uint8_t { put, remove, custom, compact } kind = Kind::put;
+    enum class Kind : uint8_t {
+        put,
+        remove,
+        custom,
+        compact,
+        upload,  // in three parts, one of them put twice
+        abort,   // of an upload with two parts
+        append,  // what follows `base_bytes` of the content, in two pieces, and a flush
+        copy,    // of `from`
+        rename,  // of `from`
+    } kind = Kind::put;
     std::string name;
     std::string content;
     Durability durability = Durability::group;
     size_t custom_bytes = 0;
     size_t attachment_bytes = 0;
+    std::string from;
+    size_t base_bytes = 0;
 };
 
 class FixedObserver final : public ContentObserver {
@@ -123,6 +142,43 @@ std::vector<std::vector<Step>> compaction_flow() {
     return lines;
 }
 
+// Objects of many files, and files that change hands.
+std::vector<std::vector<Step>> upload_flow() {
+    using Kind = Step::Kind;
+    const auto upload = [](std::string name, std::string content) {
+        return Step{.kind = Kind::upload, .name = std::move(name), .content = std::move(content)};
+    };
+    const auto append = [](std::string name, std::string content, size_t base_bytes) {
+        return Step{.kind = Kind::append,
+                    .name = std::move(name),
+                    .content = std::move(content),
+                    .base_bytes = base_bytes};
+    };
+    const auto from = [](Kind kind, std::string name, std::string source, std::string content) {
+        return Step{.kind = kind,
+                    .name = std::move(name),
+                    .content = std::move(content),
+                    .from = std::move(source)};
+    };
+    const std::string small = content_of(1, 3000);
+    const std::string large = content_of(2, 30'000);
+    const std::string parts = content_of(3, 20'000);
+    const std::string appended = large + content_of(4, 9000);
+    return {
+        {{Kind::put, "small", small}, {Kind::put, "large", large}},
+        {upload("parts", parts)},
+        {from(Kind::rename, "renamed small", "small", small)},
+        {append("large", appended, large.size())},
+        {from(Kind::copy, "copy", "large", appended), {Kind::abort, "parts"}},
+        {{Kind::remove, "large"}, upload("parts", parts + "!")},
+        {from(Kind::rename, "renamed", "copy", appended), {Kind::put, "other", small}},
+        {append("new", content_of(5, 3000), 0), {Kind::put, "small", "again"}},
+        {{Kind::compact}},
+        {from(Kind::copy, "last", "renamed", appended)},
+        {{Kind::remove, "parts"}, {Kind::compact}},
+    };
+}
+
 class CrashTest : public ::testing::Test {
 protected:
     struct State {
@@ -154,6 +210,8 @@ protected:
             const auto freed = co_await harness.store().compact(0);
             EXPECT_TRUE(freed) << freed.error().context;
             if (freed) freed_bytes_ += *freed;
+        } else if (step.kind >= Step::Kind::upload) {
+            is_done = co_await make_of_files(harness, step);
         } else if (step.kind == Step::Kind::remove) {
             is_done = (co_await harness.store().remove(0, name, {}, step.durability)).has_value();
         } else {
@@ -166,21 +224,67 @@ protected:
         ++done;
     }
 
+    io::Task<bool> make_of_files(StoreHarness& harness, const Step& step) {
+        using Kind = Step::Kind;
+        Store& store = harness.store();
+        const ObjectName name = StoreHarness::name(step.name);
+        const ObjectName from = StoreHarness::name(step.from);
+        if (step.kind == Kind::copy) co_return (co_await store.copy(0, from, name, {})).has_value();
+        if (step.kind == Kind::rename) {
+            co_return (co_await store.rename(0, from, name, true)).has_value();
+        }
+        if (step.kind == Kind::append) co_return co_await make_append(harness, step);
+        const auto upload = co_await store.begin_upload(0, name, {});
+        if (!upload) co_return false;
+        const bool is_abort = step.kind == Kind::abort;
+        const size_t third = step.content.size() / 3;
+        const std::vector<std::pair<uint32_t, std::string>> parts = {
+            {3, is_abort ? "x" : step.content.substr(2 * third)},
+            {1, "to be replaced"},
+            {1, is_abort ? "y" : step.content.substr(0, third)},
+            {2, is_abort ? "z" : step.content.substr(third, third)}};
+        for (const auto& [number, content] : parts) {
+            const auto put =
+                co_await store.put_part(0, name, *upload, number, harness.body(content), {});
+            if (!put) co_return false;
+        }
+        if (is_abort) co_return (co_await store.abort_upload(0, name, *upload)).has_value();
+        co_return (co_await store.complete_upload(0, name, *upload, {})).has_value();
+    }
+    io::Task<bool> make_append(StoreHarness& harness, const Step& step) {
+        const ObjectName name = StoreHarness::name(step.name);
+        const std::string added = step.content.substr(step.base_bytes);
+        std::string handle;
+        for (const std::string& piece : {added.substr(0, 100), added.substr(100)}) {
+            auto next = co_await harness.store().append(0, name, handle, harness.body(piece));
+            if (!next) co_return false;
+            handle = std::move(*next);
+        }
+        co_return (co_await harness.store().flush(0, name, handle, true)).has_value();
+    }
+
     static Value value_of(const Step& step) {
         return step.kind == Step::Kind::remove ? Value() : Value(step.content);
     }
     static void begin(const Step& step, Oracle& oracle) {
         if (keeps_content(step)) return;
         oracle.possible[step.name].insert(value_of(step));
+        if (step.kind != Step::Kind::rename) return;
+        oracle.possible[step.from].insert(Value());
+        oracle.renamings.push_back({step.from, step.name, step.content});
     }
     static bool keeps_content(const Step& step) {
-        return step.kind == Step::Kind::custom || step.kind == Step::Kind::compact;
+        return step.kind == Step::Kind::custom || step.kind == Step::Kind::compact ||
+               step.kind == Step::Kind::abort;
     }
     static void acknowledge(const Step& step, Oracle& oracle) {
         if (keeps_content(step)) return;
         if (step.durability == Durability::none) return;  // may be lost: stays possible
         oracle.acknowledged[step.name] = value_of(step);
         oracle.possible.erase(step.name);
+        if (step.kind != Step::Kind::rename) return;
+        oracle.acknowledged[step.from] = Value();
+        oracle.possible.erase(step.from);
     }
 
     // Runs the flow; before each changing call on the disk `on_call` may look at it.
@@ -214,6 +318,17 @@ protected:
         return "";
     }
 
+    static std::string check_renamings(StoreHarness& harness, const Oracle& oracle) {
+        for (const Oracle::Renaming& renaming : oracle.renamings) {
+            const auto from = harness.get(renaming.from);
+            const auto to = harness.get(renaming.to);
+            const int count =
+                int(from && *from == renaming.content) + int(to && *to == renaming.content);
+            if (count != 1) return renaming.from + (count == 0 ? ": lost" : ": has two names");
+        }
+        return "";
+    }
+
     // What is wrong with a state; "" if nothing is.
     std::string check(const io::MemoryStorage& storage, const Oracle& oracle, bool goes_on) {
         io::MemoryStorage copy = storage.clone();
@@ -221,7 +336,10 @@ protected:
         configure(harness);
         const Status opened = harness.open();
         if (!opened) return "cannot be opened: " + opened.error().context;
+        // Files that are wrongly taken for nobody's are removed by now.
+        if (settles_) settle_in(harness);
         std::string wrong = check_names(harness, oracle);
+        if (wrong.empty()) wrong = check_renamings(harness, oracle);
         if (!wrong.empty() || !goes_on) return wrong;
 
         // The store works on, and recovers from its own recovery.
@@ -271,11 +389,22 @@ protected:
         return wrong;
     }
 
+    static void settle_in(StoreHarness& harness) {
+        constexpr int turns = 200;
+        for (int turn = 0; turn < turns; ++turn) {
+            harness.run([](io::Reactor& reactor) -> io::Task<Status> {
+                co_await reactor.yield();
+                co_return Status();
+            }(*harness.loop().reactor));
+        }
+    }
+
     void explore_all(uint64_t states);
 
     TestLoop loop_;
     Random random_{20261126};
     bool uses_level_ = false;
+    bool settles_ = false;
     std::vector<std::vector<Step>> flow_ = flow();
     uint64_t freed_bytes_ = 0;
 };
@@ -354,6 +483,19 @@ TEST_F(CrashTest, NorWhileItIsCompactedWithTheCatalogueOnTheSameDisk) {
     flow_ = compaction_flow();
     explore_all(states_max() / 10);
     EXPECT_GT(freed_bytes_, 200'000U);
+}
+
+TEST_F(CrashTest, NorWhileFilesChangeHands) {
+    flow_ = upload_flow();
+    settles_ = true;
+    explore_all(states_max() / 2);
+}
+
+TEST_F(CrashTest, NorWhileFilesChangeHandsWithTheCatalogueOnTheSameDisk) {
+    uses_level_ = true;
+    flow_ = upload_flow();
+    settles_ = true;
+    explore_all(states_max() / 20);
 }
 
 // The control: with one sync left out somewhere, these checks find it.

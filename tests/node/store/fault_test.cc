@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "tests/node/store/store_harness.h"
+#include "tests/node/store/upload_language.h"
 
 namespace penstock::node {
 namespace {
@@ -115,6 +115,7 @@ protected:
                 EXPECT_TRUE(get_at_last(harness, name) == *content) << name << " " << when;
             }
         }
+        if (also_) also_(harness, when);
         if (!damaged_.empty()) {
             auto read = harness.get(damaged_);
             if (!read && read.error().code != Errc::corrupt) read = harness.get(damaged_);
@@ -148,6 +149,7 @@ protected:
     // Done before any call fails, and what must hold of other names all the time.
     std::function<void(StoreHarness&)> prepare_;
     std::map<std::string, std::optional<std::string>> more_;
+    std::function<void(StoreHarness&, const char* when)> also_;
     std::string
         damaged_;  // a name whose record rotted: `corrupt` all the time, never anything else
 };
@@ -230,6 +232,85 @@ TEST_P(FaultTest, ChangeOfMetadata) {
     each_call_fails(
         [&](StoreHarness& harness) { return status_of(harness.set_custom("a", {{"k", "v"}})); },
         {before_});
+}
+
+TEST_P(FaultTest, UploadInParts) {
+    const std::string first = content_of(2, 20'000);
+    each_call_fails(
+        [&](StoreHarness& harness) -> Status {
+            const auto upload = begin_upload(harness, "a");
+            if (!upload) return fail(upload.error());
+            const auto one = put_part(harness, "a", *upload, 1, first);
+            if (!one) return fail(one.error());
+            const auto two = put_part(harness, "a", *upload, 2, "two");
+            if (!two) return fail(two.error());
+            return status_of(complete(harness, "a", *upload));
+        },
+        {first + "two", before_});
+}
+
+// A part that fails can be put again; a completion that fails can be tried again.
+TEST_P(FaultTest, RetriesOfAnUpload) {
+    const std::string first = content_of(2, 20'000);
+    each_call_fails(
+        [&](StoreHarness& harness) -> Status {
+            auto upload = begin_upload(harness, "a");
+            if (!upload) upload = begin_upload(harness, "a");
+            if (!upload) return fail(upload.error());
+            if (!put_part(harness, "a", *upload, 1, first)) {
+                EXPECT_TRUE(put_part(harness, "a", *upload, 1, first));
+            }
+            if (complete(harness, "a", *upload)) return Status();
+            return status_of(complete(harness, "a", *upload));
+        },
+        {first, before_});
+}
+
+TEST_P(FaultTest, AbortOfAnUpload) {
+    each_call_fails(
+        [&](StoreHarness& harness) -> Status {
+            const auto upload = begin_upload(harness, "a");
+            if (!upload) return fail(upload.error());
+            const auto part = put_part(harness, "a", *upload, 1, content_of(2, 20'000));
+            if (!part) return fail(part.error());
+            const Status aborted = abort_upload(harness, "a", *upload);
+            if (aborted) EXPECT_FALSE(complete(harness, "a", *upload));
+            return aborted;
+        },
+        {before_});
+}
+
+TEST_P(FaultTest, AppendAndFlush) {
+    before_ = content_of(3, 50'000);
+    each_call_fails(
+        [&](StoreHarness& harness) -> Status {
+            const auto handle = append(harness, "a", "", "+1");
+            if (!handle) return fail(handle.error());
+            const auto next = append(harness, "a", *handle, "+2");
+            if (!next) return fail(next.error());
+            return status_of(flush(harness, "a", *next));
+        },
+        {before_ + "+1+2", before_});
+}
+
+TEST_P(FaultTest, CopyByReference) {
+    const std::string source = content_of(2, 30'000);
+    prepare_ = [&](StoreHarness& harness) { EXPECT_TRUE(harness.put("source", source)); };
+    more_ = {{"source", source}};
+    each_call_fails([](StoreHarness& harness) { return status_of(copy(harness, "source", "a")); },
+                    {source, before_});
+}
+
+TEST_P(FaultTest, RenameOfALargeObject) {
+    const std::string source = content_of(2, 30'000);
+    prepare_ = [&](StoreHarness& harness) { EXPECT_TRUE(harness.put("source", source)); };
+    also_ = [&](StoreHarness& harness, const char* when) {
+        const bool is_old = get_at_last(harness, "source") == source;
+        const bool is_new = get_at_last(harness, "a") == source;
+        EXPECT_NE(is_old, is_new) << when;
+    };
+    each_call_fails([](StoreHarness& harness) { return status_of(rename(harness, "source", "a")); },
+                    {source, before_});
 }
 
 TEST_P(FaultTest, WritingTheCatalogue) {
