@@ -257,7 +257,7 @@ namespace {
 TEST(StoreProperty, IsAMapThatOutlivesRestartsAndPowerCuts) {
     const bool is_deep = std::getenv("PENSTOCK_DEEP") != nullptr;
     // RC_PARAMS of the environment wins: it is how a failure is run again.
-    setenv("RC_PARAMS", is_deep ? "max_success=20000 max_size=200" : "max_success=60 max_size=60",
+    setenv("RC_PARAMS", is_deep ? "max_success=20000 max_size=200" : "max_success=500 max_size=100",
            0);
     TestLoop loop;
     const bool holds =
