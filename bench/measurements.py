@@ -4,8 +4,9 @@ import concurrent.futures
 import io
 import json
 import os
-import signal
 import re
+import resource
+import signal
 import socket
 import subprocess
 import tarfile
@@ -362,6 +363,47 @@ def rpc_descriptors(bench, table):
     bench.stop(node)
 
 
+def load_generator(bench, table):
+    """penstock-bench against wrk: how fast nginx is asked, and what asking costs."""
+    program, root = os.path.join(ROOT, "out", "penstock-bench"), bench.folder("www")
+    objects = ["--objects", "1", "--size", "1KiB"]  # as wrk: one file
+    subprocess.run([program, "--target", "static+http://127.0.0.1", "--write-files", root,
+                    *objects], check=True)
+    nginx = bench.nginx(root)
+
+    def run_ours():
+        done = subprocess.run(
+            ["taskset", "-c", LOAD_CPU, program, "--target",
+             f"static+http://127.0.0.1:{nginx.port}", "--clients", "64", "--duration",
+             f"{bench.seconds}s", "--quiet", "--json", "-", *objects],
+            capture_output=True, text=True, check=True)
+        document = json.loads(done.stdout)
+        return document["operations"], document["operations_per_s"]
+
+    def run_wrk():
+        load, _ = bench.load(nginx, "/o000000000", 64)
+        return load.requests, load.per_s
+
+    def measured(run):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        operations, per_s = run()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return per_s, used * 1e6 / operations
+
+    ours, theirs = [], []
+    for _ in range(bench.rounds):
+        theirs.append(measured(run_wrk))
+        ours.append(measured(run_ours))
+    rate, wrk_rate = median(r for r, _ in ours), median(r for r, _ in theirs)
+    cpu, wrk_cpu = median(c for _, c in ours), median(c for _, c in theirs)
+    table.add("penstock-bench against wrk, nginx, 1 KiB, 64 connections",
+              f"{rate:,.0f}/s of wrk's {wrk_rate:,.0f}/s; {cpu:.1f} us CPU of {wrk_cpu:.1f}"
+              f" ({cpu / wrk_cpu:.2f})", "wrk's rate; 1.5 times its CPU",
+              rate >= wrk_rate and cpu <= 1.5 * wrk_cpu)
+    bench.stop(nginx)
+
+
 ALL = [
     ("get-small", get_small),
     ("get-large", get_large),
@@ -374,5 +416,6 @@ ALL = [
     ("member", member),
     ("jobs", jobs),
     ("overwrite", overwrite),
+    ("load-generator", load_generator),
     ("start-many", start_ten_million),
 ]

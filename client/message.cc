@@ -118,13 +118,12 @@ Packer& Packer::text(std::string_view value) {
     return *this;
 }
 
+Packer& Packer::bytes_head(uint32_t size) {
+    return size <= UINT8_MAX ? big_endian(0xc4, size, 1) : head(0, 0, 0xc5, size);
+}
+
 Packer& Packer::bytes(Bytes value) {
-    const auto size = static_cast<uint32_t>(value.size());
-    if (size <= UINT8_MAX) {
-        big_endian(0xc4, size, 1);
-    } else {
-        head(0, 0, 0xc5, size);
-    }
+    bytes_head(static_cast<uint32_t>(value.size()));
     out_ += as_text(value);
     return *this;
 }
@@ -191,21 +190,9 @@ std::optional<uint64_t> Unpacker::take_big_endian(size_t count) {
     return value;
 }
 
-std::optional<uint32_t> Unpacker::array() {
+std::optional<uint32_t> Unpacker::container(uint8_t values_each) {
     const auto type = peek();
-    if (!type || shape_of(*type).values_each != 1) {
-        fail();
-        return std::nullopt;
-    }
-    const Shape shape = shape_of(*type);
-    const auto count = take_big_endian(shape.length_bytes);
-    if (!count) return std::nullopt;
-    return static_cast<uint32_t>(shape.length_bytes > 0 ? *count : shape.count);
-}
-
-std::optional<uint32_t> Unpacker::map() {
-    const auto type = peek();
-    if (!type || shape_of(*type).values_each != 2) {
+    if (!type || shape_of(*type).values_each != values_each) {
         fail();
         return std::nullopt;
     }

@@ -21,6 +21,8 @@ public:
     Packer& text(std::string_view value);
     // Bytes as they are; what is no UTF-8 must not be a text.
     Packer& bytes(Bytes value);
+    // What begins so many bytes, for whoever sends those from where they lie.
+    Packer& bytes_head(uint32_t size);
     // A name: a text if it is UTF-8.
     Packer& name(std::string_view value);
     Packer& number(uint64_t value);
@@ -75,8 +77,8 @@ class Unpacker {
 public:
     explicit Unpacker(Bytes bytes) : rest_(bytes) {}
 
-    std::optional<uint32_t> array();
-    std::optional<uint32_t> map();
+    std::optional<uint32_t> array() { return container(1); }
+    std::optional<uint32_t> map() { return container(2); }
     // str or bin: names travel as either.
     std::optional<std::string_view> text();
     std::optional<uint64_t> number();
@@ -88,6 +90,8 @@ public:
     Bytes rest() const { return rest_; }
 
 private:
+    // The count of a container whose elements are so many values each: 1 an array, 2 a map.
+    std::optional<uint32_t> container(uint8_t values_each);
     std::optional<uint64_t> take_big_endian(size_t count);
     std::optional<uint8_t> peek() const;
     void pass(size_t count) { rest_ = rest_.subspan(count); }

@@ -137,9 +137,8 @@ std::string request_head(const RpcRequest& request, uint32_t id) {
     std::string head = packer.take();
     head += request.arguments;
     if (request.has_data) {
-        const auto size = static_cast<uint32_t>(request.data.size());
-        head += static_cast<char>(0xc6);
-        for (int at = 24; at >= 0; at -= 8) head += static_cast<char>(size >> at);
+        Packer data;
+        head += data.bytes_head(static_cast<uint32_t>(request.data.size())).take();
     }
     return head;
 }

@@ -28,14 +28,12 @@ void Histogram::record(uint64_t value_ns) {
     ++counts_[slice_of(value_ns)];
     ++count_;
     max_ns_ = std::max(max_ns_, value_ns);
-    sum_ns_ += static_cast<double>(value_ns);
 }
 
 void Histogram::add(const Histogram& other) {
     for (uint32_t slice = 0; slice < slice_count; ++slice) counts_[slice] += other.counts_[slice];
     count_ += other.count_;
     max_ns_ = std::max(max_ns_, other.max_ns_);
-    sum_ns_ += other.sum_ns_;
 }
 
 uint64_t Histogram::quantile_ns(double share) const {

@@ -16,7 +16,6 @@ public:
 
     uint64_t count() const { return count_; }
     uint64_t max_ns() const { return max_ns_; }
-    double mean_ns() const { return count_ == 0 ? 0 : sum_ns_ / static_cast<double>(count_); }
     // The smallest value that is not below this share, 0 to 1, of what was recorded, rounded up to
     // its slice's end; 0 if nothing was.
     uint64_t quantile_ns(double share) const;
@@ -34,7 +33,6 @@ private:
     std::array<uint64_t, slice_count> counts_{};
     uint64_t count_ = 0;
     uint64_t max_ns_ = 0;
-    double sum_ns_ = 0;
 };
 
 }  // namespace penstock::bench

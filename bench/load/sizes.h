@@ -19,7 +19,6 @@ public:
 
     uint64_t of(uint64_t object) const;
     uint64_t max() const { return max_; }
-    bool is_fixed() const { return kind_ == Kind::fixed; }
 
 private:
     enum class Kind : uint8_t { fixed, uniform, lognormal, shares };

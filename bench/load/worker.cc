@@ -249,8 +249,7 @@ void Worker::reopen(uint64_t now) {
 }
 
 void Worker::wait(uint64_t now) {
-    uint64_t until = now < plan_.end_ns ? plan_.end_ns : now + grace_ns;
-    if (now >= plan_.end_ns) until = plan_.end_ns + grace_ns;
+    uint64_t until = now < plan_.end_ns ? plan_.end_ns : plan_.end_ns + grace_ns;
     if (plan_.rate_per_s > 0 && !free_.empty()) {
         const uint64_t due = due_ns(begun_);
         if (due < plan_.end_ns) until = std::min(until, due);

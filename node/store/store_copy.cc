@@ -35,6 +35,16 @@ io::Task<Result<ReadRecord>> StoreImpl::read_to_change(Core& from, ObjectName na
     }
 }
 
+RecordDraft StoreImpl::draft_under(const ObjectName& name, const ReadRecord& record) const {
+    RecordDraft draft = draft_of(record);
+    draft.version = {};  // a new one, given by the log
+    draft.bucket = name.bucket;
+    draft.bucket_label = name.bucket_label;  // the bucket may have been renamed
+    draft.object = name.object;
+    draft.digest = digest(name);
+    return draft;
+}
+
 io::Task<Result<ObjectAttributes>> StoreImpl::copy(uint32_t number, ObjectName source,
                                                    ObjectName to, ObjectCopyOptions options) {
     Core& from = core(number);
@@ -64,12 +74,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_copy(Core& from, const Read
     change.durability = options.durability;
     change.counts_versions = options.counts_versions;
     RecordDraft& draft = change.draft;
-    draft = draft_of(record);
-    draft.version = {};
-    draft.bucket = to.bucket;
-    draft.bucket_label = to.bucket_label;
-    draft.object = to.object;
-    draft.digest = digest(to);
+    draft = draft_under(to, record);
     draft.modified_ns = from.io.reactor->clock().wall_ns();
     if (draft.kind == RecordKind::extents) {
         CO_TRY(linked, co_await link_files(from, attributes));
@@ -140,12 +145,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::rename(uint32_t number, ObjectName
         Change put;
         put.name = to;
         put.counts_versions = counts_versions;
-        put.draft = draft_of(record);
-        put.draft.version = {};
-        put.draft.bucket = to.bucket;
-        put.draft.bucket_label = to.bucket_label;
-        put.draft.object = to.object;
-        put.draft.digest = digest(to);
+        put.draft = draft_under(to, record);
         Change removed = removal(from, source, Durability::group);
         removed.condition = {Condition::Kind::exactly, head.version};
         removed.keeps_files = true;

@@ -272,6 +272,8 @@ private:
     struct Removals;
     io::Task<std::vector<Status>> remove_changes(std::vector<Change> changes);
     Change removal(Core& from, const ObjectName& name, Durability durability) const;
+    // What a record says, to be logged as a new version of `name`. Views into `record` and `name`.
+    RecordDraft draft_under(const ObjectName& name, const ReadRecord& record) const;
     io::Task<void> remove_all(Removals& removals);
     io::Task<void> remove_one(Removals& removals, size_t index);
     void leave_in_flight(const Digest128& digest);

@@ -291,9 +291,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_custom(Core& from, ObjectNa
     change.durability = durability;
     change.keeps_display = true;
     RecordDraft& draft = change.draft;
-    draft = draft_of(record);
-    draft.version = {};                      // a new one, given by the log
-    draft.bucket_label = name.bucket_label;  // the bucket may have been renamed
+    draft = draft_under(name, record);
     if (head.kind == RecordKind::extents) {
         draft.payload = encoded;
         draft.payload_crc = crc32c(encoded);

@@ -48,7 +48,7 @@ TEST(HistogramTest, AddsUp) {
     for (uint64_t value = 0; value < 1000; ++value) (value % 2 == 0 ? one : other).record(value);
     one.add(other);
     EXPECT_EQ(one.count(), 1000u);
-    EXPECT_NEAR(one.mean_ns(), 499.5, 0.001);
+    EXPECT_EQ(one.max_ns(), 999u);
     EXPECT_NEAR(static_cast<double>(one.quantile_ns(0.5)), 500, 10);
 }
 
