@@ -54,7 +54,7 @@ public:
         size_bytes_ += bytes.size();
         if (is_file() && bytes.size() >= gathered_bytes) {
             TRY_STATUS(flush());
-            return file_->append(bytes);
+            return checked(file_->append(bytes));
         }
         if (gathered_.size + bytes.size() > gathered_.buffer.size()) {
             TRY_STATUS(make_room(static_cast<uint32_t>(bytes.size())));
@@ -63,6 +63,14 @@ public:
         gathered_.size += static_cast<uint32_t>(bytes.size());
         return {};
     }
+    // Only where is_file(); the caller has looked that it fits.
+    Status append(const io::FileRange& range) {
+        TRY_STATUS(flush());
+        size_bytes_ += range.size;
+        return checked(file_->append_file(range.descriptor, range.offset, range.size));
+    }
+    // The memory file lacks bytes that are counted: what follows would not lie where it is said to.
+    bool is_broken() const { return is_broken_; }
     io::Chunk take_chunk() { return std::move(gathered_); }
     Result<io::Descriptor> take_descriptor() {
         TRY_STATUS(flush());
@@ -76,6 +84,10 @@ private:
         if (gathered_.size == 0) return {};
         const Status written = file_->append(gathered_.bytes());
         gathered_.size = 0;
+        return checked(written);
+    }
+    Status checked(Status written) {
+        is_broken_ = is_broken_ || !written;
         return written;
     }
     Status make_room(uint32_t bytes) {
@@ -98,6 +110,7 @@ private:
     io::Chunk gathered_;
     std::optional<io::MemoryFile> file_;
     uint64_t size_bytes_ = 0;
+    bool is_broken_ = false;
 };
 
 class Batch {
@@ -253,6 +266,9 @@ io::Task<void> Batch::read_window() {
 
 io::Task<Status> Batch::append_body(OpenedObject& opened) {
     if (opened.body.is_chunk()) co_return content_.append(opened.body.chunk().bytes());
+    if (opened.body.is_file_range() && content_.is_file()) {
+        co_return content_.append(opened.body.file_range());
+    }
     uint64_t left = opened.range.size;
     const auto source = opened.body.into_source(context_.reactor, context_.buffers);
     for (;;) {
@@ -268,17 +284,19 @@ io::Task<Status> Batch::append_body(OpenedObject& opened) {
 
 // False: it has to be held, and give_out() says what becomes of it.
 bool Batch::give_out_now(uint32_t index, Result<OpenedObject>& opened) {
-    if (!opened || !opened->body.is_chunk()) return false;
-    if (is_ordered_ && index != entries_.size()) return false;
-    const Bytes bytes = opened->body.chunk().bytes();
+    if (!opened || (is_ordered_ && index != entries_.size())) return false;
+    const io::Body& body = opened->body;
+    const bool is_range = body.is_file_range() && content_.is_file();
+    if (!is_range && !body.is_chunk()) return false;
     const uint64_t offset = content_.size_bytes();
-    if (offset + bytes.size() > content_.size_bytes_max()) return false;
-    const Status appended = content_.append(bytes);
+    if (offset + opened->range.size > content_.size_bytes_max()) return false;
+    const Status appended =
+        is_range ? content_.append(body.file_range()) : content_.append(body.chunk().bytes());
     if (!appended) {
         opened = std::unexpected(appended.error());
         return false;
     }
-    entries_.push_back({index, offset, bytes.size(), std::nullopt});
+    entries_.push_back({index, offset, opened->range.size, std::nullopt});
     return true;
 }
 
@@ -305,7 +323,7 @@ io::Task<std::optional<Failure>> Batch::give_out(Held& held) {
     }
     Failure failure = call_.failure_of(opened.error(), *items_[index].bucket);
     failure.item = index;
-    if (!skips_missing_) co_return failure;
+    if (!skips_missing_ || content_.is_broken()) co_return failure;
     entry.failure = std::move(failure);
     co_return std::nullopt;
 }
