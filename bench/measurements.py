@@ -258,6 +258,23 @@ def jobs(bench, table):
     bench.stop(node)
 
 
+def penstock_bench(node, *arguments):
+    """What one run of our load generator said."""
+    done = subprocess.run(
+        ["taskset", "-c", LOAD_CPU, os.path.join(ROOT, "out", "penstock-bench"), "--target",
+         f"http://127.0.0.1:{node.port}", "--bucket", BUCKET, "--quiet", "--json", "-",
+         *map(str, arguments)], capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    if document["errors"]:
+        raise RuntimeError(f"{arguments}: {document['errors']} errors")
+    return document
+
+
+def fill_names(node, names, size):
+    """Objects o000000000 and on, of `size` bytes."""
+    penstock_bench(node, "--op", "get", "--objects", names, "--size", size, "--duration", "10ms")
+
+
 SEGMENT_BYTES = 4 << 20
 
 
@@ -284,8 +301,7 @@ def overwrite(bench, table):
             file.write(f"[store]\nsegment_bytes = {SEGMENT_BYTES}\ncompaction = {name}\n")
         nodes[name] = bench.node(f"overwrite-{name}", "--settings", settings)
         nodes[name].create_bucket(BUCKET)
-        for index in range(names):
-            nodes[name].put(BUCKET, f"n-{index + 1:012d}", bytes(size))
+        fill_names(nodes[name], names, size)
     waits, ratios = {"true": [], "false": []}, []
     for turn in range(bench.rounds):
         for name, node in nodes.items():

@@ -15,6 +15,6 @@ function delay()
 end
 
 function request()
-    return wrk.format(nil, string.format("/v1/objects/%s/n-%012d?provider=ais", bucket,
-                                         math.random(1, names)))
+    return wrk.format(nil, string.format("/v1/objects/%s/o%09d?provider=ais", bucket,
+                                         math.random(0, names - 1)))
 end

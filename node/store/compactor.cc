@@ -68,14 +68,14 @@ io::Task<void> Compactor::run(io::Gate::Pass) {
     }
 }
 
-std::optional<Victim> Compactor::next_victim() {
+std::optional<Victim> Compactor::next_victim() const {
     const CompactionView now = view();
     if (now.sealed.empty() || cancel_.is_cancelled()) return std::nullopt;
     std::optional<Victim> victim =
         choose_victim(now, [this](const Victim& candidate) { return is_barred(candidate); });
     // Where nothing lives nothing is copied: that space is free.
     if (!victim || victim->live_bytes == 0) return victim;
-    const double start = parts_.space.is_nearly_full() ? space_ratio_full : space_ratio_start;
+    const double start = parts_.space.is_scarce() ? space_ratio_full : space_ratio_start;
     return ratio() > start ? victim : std::nullopt;
 }
 
@@ -179,7 +179,7 @@ io::Task<Status> Compactor::pace(Work& work) {
         CompactionPace::Signs signs;
         signs.logged_bytes = parts_.records.stats().bytes - stats_.moved_bytes;
         signs.is_anybody_waiting = parts_.is_anybody_waiting();
-        signs.is_urgent = ratio() > space_ratio_hurry;
+        signs.is_urgent = parts_.space.is_nearly_full() || ratio() > space_ratio_hurry;
         signs.garbage_share = work.victim.garbage_share();
         pace_.observe(signs);
         const uint64_t wait_ns = pace_.wait_ns();
@@ -326,7 +326,7 @@ Status Compactor::check_lost() const {
 
 io::Task<Status> Compactor::check_log() {
     CO_TRY_STATUS(check_lost());
-    // A segment can be had for what is copied, and half the reserve stays for deletions.
+    // A segment can be had for what is copied; while it is copied, both take room.
     co_return co_await parts_.space.admit_reclaiming(parts_.records.smallest_segment_bytes());
 }
 

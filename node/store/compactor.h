@@ -90,6 +90,9 @@ public:
     }
     io::Task<void> stop();
 
+    // Whether space will come back without anybody's deleting something.
+    bool will_free() const { return is_started_ && next_victim().has_value(); }
+
     const CompactionStats& stats() const { return stats_; }
     CompactionView view() const {
         return {parts_.records.sealed(), parts_.names.live(), kept_, parts_.records.durable()};
@@ -113,7 +116,7 @@ private:
     };
 
     io::Task<void> run(io::Gate::Pass pass);
-    std::optional<Victim> next_victim();
+    std::optional<Victim> next_victim() const;
     double ratio() const;
     bool is_barred(const Victim& victim) const;
     void bar(const Victim& victim, const Error& error);

@@ -185,7 +185,12 @@ io::Task<void> RecordLog::close_log() {
 
 io::Task<void> RecordLog::commit_next() {
     const Waiter& first = *waiting_.front();
-    const Status room = co_await make_room(placed_bytes_max(first), first.is_privileged);
+    Status room = co_await make_room(placed_bytes_max(first), first.is_privileged);
+    if (room && active_->is_of_reserve && !first.is_privileged) {
+        space_.forget();
+        room = co_await space_.admit(0);
+        if (room) active_->is_of_reserve = false;  // space came back
+    }
     if (!room) {
         refuse_waiting(room.error(), first.is_privileged);
         co_return;
@@ -270,6 +275,7 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
     const uint64_t room = active_->room_bytes();
     size_t count = 0;
     for (const Waiter* waiter : waiting_) {
+        if (active_->is_of_reserve && !waiter->is_privileged) break;
         const uint32_t more = placed_bytes(*waiter, active_->end + bytes);
         if (count > 0 && bytes + more > options_.group_bytes_max) break;
         if (bytes + more > room) break;

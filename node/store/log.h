@@ -242,6 +242,7 @@ private:
     uint32_t next_segment_ = 1;
     uint32_t spare_ = 0;  // 0: none
     uint64_t spare_bytes_ = 0;
+    bool is_spare_of_reserve_ = false;
     bool is_spare_urgent_ = false;  // somebody waits for the one that is being made
     // The first segments of a run are small, each twice the last: at a steady rate of writes the
     // next one is made before this one is full.

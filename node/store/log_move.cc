@@ -230,7 +230,8 @@ io::Task<Status> RecordLog::activate(Lsn previous_end, bool is_privileged, uint6
     const uint32_t number = std::exchange(spare_, 0);
     CO_TRY(std::unique_ptr<io::File> file,
            co_await disk_.open(segment_path(number), io::OpenMode::write));
-    active_ = std::make_unique<Active>(number, spare_bytes_, uint64_t{0}, std::move(file));
+    active_ = std::make_unique<Active>(number, spare_bytes_, uint64_t{0}, std::move(file),
+                                       is_spare_of_reserve_);
     newest_bytes_ = spare_bytes_;
     last_durable_.reset();
     if (is_started_) start_spare();
@@ -269,7 +270,8 @@ io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint6
         bytes = smallest;
         status = co_await space_.admit(bytes);
     }
-    if (!status && is_privileged) status = Status();
+    is_spare_of_reserve_ = !status && is_privileged;
+    if (is_spare_of_reserve_) status = Status();
     if (status) {
         const uint32_t number = next_segment_++;
         const SegmentMaking making{disk_, buffers_, is_spare_urgent_, cancel_};

@@ -91,6 +91,7 @@ struct RecordLog::Active {
     uint64_t bytes = 0;
     uint64_t end = 0;  // where the next group goes
     std::unique_ptr<io::File> file;
+    bool is_of_reserve = false;  // made for what gives space back: others may not use it up
 
     uint64_t room_bytes() const {
         const uint64_t kept = end + end_of_archive_bytes + mark_bytes;

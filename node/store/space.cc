@@ -7,7 +7,7 @@ io::Task<Status> Space::admit(uint64_t bytes) {
 }
 
 io::Task<Status> Space::admit_reclaiming(uint64_t bytes) {
-    return admit_beside(reserve_bytes_ / 2, bytes);
+    return admit_beside(reserve_bytes_ / 4, bytes);
 }
 
 io::Task<Status> Space::admit_beside(uint64_t kept_bytes, uint64_t bytes) {

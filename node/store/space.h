@@ -20,11 +20,17 @@ public:
     // the last answer is old, or much was written since. If the disk cannot tell, there is room:
     // the write itself will say.
     io::Task<Status> admit(uint64_t bytes);
-    // As admit(), for what gives space back once it is written: half of the reserve may be used.
+    // As admit(), for what gives space back once it is written: three quarters of the reserve may be
+    // used, the rest is the catalogue's.
     io::Task<Status> admit_reclaiming(uint64_t bytes);
-    // By the last answer: writes will be refused soon, unless space comes back.
+    // By the last answer, however old it is. Space is worth more than work: a sixteenth is left.
+    bool is_scarce() const {
+        return last_.total_bytes != 0 &&
+               last_.available_bytes < reserve_bytes_ + last_.total_bytes / 16;
+    }
+    // Writes will be refused soon, or are, unless space comes back.
     bool is_nearly_full() const {
-        return asked_ns_ != 0 && last_.available_bytes < 2 * reserve_bytes_;
+        return last_.total_bytes != 0 && last_.available_bytes < 2 * reserve_bytes_;
     }
     // Something was deleted: ask the disk next time.
     void forget() { asked_ns_ = 0; }

@@ -7,8 +7,33 @@
 namespace penstock::node {
 
 io::Task<Result<StoreImpl::Committed>> StoreImpl::commit_on_home(Core& from, Change& change) {
-    co_return co_await io::on_core(*from.io.reactor, *home().io.reactor,
-                                   [this, &change] { return commit(change); });
+    co_return co_await io::on_core(*from.io.reactor, *home().io.reactor, [this, &change] {
+        return while_full([this, &change] { return commit(change); });
+    });
+}
+
+// On a full disk whoever writes waits for what compaction is freeing: rather a slow answer than a
+// refusal that a moment later were none.
+template <typename F>
+auto StoreImpl::while_full(F attempt) -> decltype(attempt()) {
+    constexpr uint64_t patience_ns = 2'000'000'000;
+    constexpr uint64_t look_ns = 20'000'000;
+    io::Reactor& reactor = *home().io.reactor;
+    const uint64_t until_ns = reactor.now_ns() + patience_ns;
+    for (;;) {
+        auto outcome = co_await attempt();
+        const bool is_full = !outcome && outcome.error().code == Errc::full;
+        if (!is_full || reactor.now_ns() >= until_ns || !compactor_->will_free()) {
+            co_return outcome;
+        }
+        if (co_await reactor.sleep(reactor.within_ns(look_ns, &cancel_)) != 0) co_return outcome;
+    }
+}
+
+io::Task<Status> StoreImpl::admit_on_home(Core& from, uint64_t bytes) {
+    co_return co_await io::on_core(*from.io.reactor, *home().io.reactor, [this, bytes] {
+        return while_full([this, bytes] { return space_->admit(bytes); });
+    });
 }
 
 // A change is durable, then visible, then acknowledged. Its condition holds when it takes its place

@@ -260,8 +260,12 @@ private:
     io::Task<Status> expire_upload(BucketId bucket, const std::string& id);
     io::Task<void> watch_uploads(io::Gate::Pass pass);
 
-    // On the home core.
     io::Task<Result<Committed>> commit_on_home(Core& from, Change& change);
+    io::Task<Status> admit_on_home(Core& from, uint64_t bytes);
+
+    // On the home core.
+    template <typename F>
+    auto while_full(F attempt) -> decltype(attempt());
     io::Task<Result<Committed>> commit(Change& change);
     // Two changes that are one: both count, or neither.
     io::Task<Result<CommittedPair>> commit_two(Change& first, Change& second);
