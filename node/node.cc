@@ -18,7 +18,8 @@ constexpr uint64_t drain_ns = 7 * ns_per_s;
 
 StorageOptions storage_options(const Settings& settings) {
     StorageOptions options;
-    options.path = settings.data.front();
+    options.paths = settings.data;
+    options.allows_missing = settings.allows_missing_mountpath;
     options.cores.count = settings.cores;
     options.cores.backend = settings.io_backend;
     options.store.segment_bytes = settings.store.segment_bytes;
@@ -46,6 +47,8 @@ std::string advice_for(const Error& error) {
 }
 
 StartFailure directory_failure(const std::string& path, const Error& error) {
+    // About several directories: it says which, and what to do.
+    if (error.code == Errc::condition_failed) return {exit_bad_directory, error.context};
     return {exit_bad_directory,
             fmt::format("--data {}: {}; {}", path, error.context, advice_for(error))};
 }

@@ -101,6 +101,7 @@ std::expected<void, SettingsError> apply(const Flags& flags, Settings& settings)
     }
     if (!flags.ready_file.empty()) settings.ready_file = flags.ready_file;
     settings.is_insecure = settings.is_insecure || flags.is_insecure;
+    settings.allows_missing_mountpath = settings.allows_missing_mountpath || flags.allows_missing;
     if (!flags.join.empty() || !flags.token_file.empty()) {
         return wrong("--join: clusters are not implemented yet; leave it out to run one node");
     }
@@ -111,10 +112,9 @@ std::expected<void, SettingsError> apply(const Flags& flags, Settings& settings)
 // What must hold of the whole, wherever each part came from.
 std::expected<void, SettingsError> check(const Settings& settings) {
     if (settings.data.empty()) return wrong("--data DIR is missing: say where the data lies");
-    if (settings.data.size() > 1) {
-        return wrong("--data: several mountpaths are not implemented yet; give one");
+    for (const std::string& path : settings.data) {
+        if (path.empty()) return wrong("--data: the directory's name is empty");
     }
-    if (settings.data.front().empty()) return wrong("--data: the directory's name is empty");
     if (settings.is_insecure) return {};
     const auto refuse = [](std::string_view flag, const io::Address& address) {
         return wrong(
