@@ -40,7 +40,7 @@ def check_arguments(checks, penstockd, directory):
     for bad in ([], ["--data", data, "--nonsense"], ["--data", data, "--cores", "0"],
                 ["--data", data, "--cores", "many"], ["--data", data, "--io-backend", "magic"],
                 ["--data", data, "--http", "nowhere"], ["--data", data, "--http", "0.0.0.0:0"],
-                ["--data", data, "--http", "[::]:0"], ["--data", data, "--data", data + "2"],
+                ["--data", data, "--http", "[::]:0"], ["--data", data, "--data", ""],
                 ["--data", data, "--join", "127.0.0.1:1"],
                 ["--data", data, "--settings", "/nonexistent.toml"]):
         status, output, error = run(penstockd, *bad)

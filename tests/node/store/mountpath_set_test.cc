@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "tests/node/store/store_harness.h"
@@ -27,7 +28,7 @@ public:
     void set_faults(io::FaultPlan& plan) { plan_ = &plan; }
     MountpathSetOptions& options() { return options_; }
 
-    Status open(const std::vector<Drive*>& drives, bool allows_missing = false) {
+    Status begin(const std::vector<Drive*>& drives, bool allows_missing = false) {
         std::vector<MountpathDisks*> disks;
         std::vector<FoundMountpath> found;
         for (Drive* drive : drives) {
@@ -197,7 +198,7 @@ protected:
 TEST_F(MountpathSetTest, ObjectsLieOnAllAndAreFoundAgain) {
     {
         SetHarness harness(loop_);
-        ASSERT_TRUE(harness.open({&a_, &b_, &c_}));
+        ASSERT_TRUE(harness.begin({&a_, &b_, &c_}));
         fill(harness, 60);
         expect_all(harness, 60);
         for (const char* path : {"/a", "/b", "/c"}) EXPECT_GT(harness.objects_at(path), 5U);
@@ -207,13 +208,13 @@ TEST_F(MountpathSetTest, ObjectsLieOnAllAndAreFoundAgain) {
         ASSERT_TRUE(harness.put(key(7), content(7)));
     }
     SetHarness again(loop_);
-    ASSERT_TRUE(again.open({&c_, &a_, &b_}));
+    ASSERT_TRUE(again.begin({&c_, &a_, &b_}));
     expect_all(again, 60);
 }
 
 TEST_F(MountpathSetTest, ListingsInPagesAndDirectories) {
     SetHarness harness(loop_);
-    ASSERT_TRUE(harness.open({&a_, &b_, &c_}));
+    ASSERT_TRUE(harness.begin({&a_, &b_, &c_}));
     std::set<std::string> names;
     for (int number = 0; number < 50; ++number) {
         const std::string name =
@@ -235,7 +236,7 @@ TEST_F(MountpathSetTest, ListingsInPagesAndDirectories) {
 
 TEST_F(MountpathSetTest, ManyAreRemovedAtOnce) {
     SetHarness harness(loop_);
-    ASSERT_TRUE(harness.open({&a_, &b_}));
+    ASSERT_TRUE(harness.begin({&a_, &b_}));
     fill(harness, 20);
     std::vector<std::string> keys;
     for (int number = 10; number < 30; ++number) keys.push_back(key(number));
@@ -251,7 +252,7 @@ TEST_F(MountpathSetTest, ManyAreRemovedAtOnce) {
 
 TEST_F(MountpathSetTest, CopiesAndRenamesGoFromOneToAnother) {
     SetHarness harness(loop_);
-    ASSERT_TRUE(harness.open({&a_, &b_, &c_}));
+    ASSERT_TRUE(harness.begin({&a_, &b_, &c_}));
     fill(harness, 30);
     for (int number = 0; number < 30; ++number) {
         const std::string copy = "copy" + std::to_string(number);
@@ -273,19 +274,19 @@ TEST_F(MountpathSetTest, CopiesAndRenamesGoFromOneToAnother) {
 TEST_F(MountpathSetTest, AMissingOneIsRefusedOrAnswersErrors) {
     {
         SetHarness harness(loop_);
-        ASSERT_TRUE(harness.open({&a_, &b_, &c_}));
+        ASSERT_TRUE(harness.begin({&a_, &b_, &c_}));
         fill(harness, 40);
     }
     {
         SetHarness harness(loop_);
-        const Status opened = harness.open({&a_, &b_});
+        const Status opened = harness.begin({&a_, &b_});
         ASSERT_FALSE(opened);
         EXPECT_EQ(opened.error().code, Errc::condition_failed);
         EXPECT_NE(opened.error().context.find("/c"), std::string::npos);
     }
     {
         SetHarness harness(loop_);
-        ASSERT_TRUE(harness.open({&a_, &b_}, true));
+        ASSERT_TRUE(harness.begin({&a_, &b_}, true));
         int missing = 0;
         for (int number = 0; number < 40; ++number) {
             const auto got = harness.get(key(number));
@@ -306,7 +307,7 @@ TEST_F(MountpathSetTest, AMissingOneIsRefusedOrAnswersErrors) {
         expect_all(harness, 40);
     }
     SetHarness harness(loop_);
-    ASSERT_TRUE(harness.open({&a_, &b_, &c_}));
+    ASSERT_TRUE(harness.begin({&a_, &b_, &c_}));
     expect_all(harness, 40);
 }
 
@@ -314,17 +315,17 @@ TEST_F(MountpathSetTest, CopiesStrangersAndOldDisksAreRefused) {
     Drive other("/other");
     {
         SetHarness harness(loop_);
-        ASSERT_TRUE(harness.open({&a_, &b_}));
+        ASSERT_TRUE(harness.begin({&a_, &b_}));
         fill(harness, 5);
         SetHarness stranger(loop_);
-        ASSERT_TRUE(stranger.open({&other}));
+        ASSERT_TRUE(stranger.begin({&other}));
         ASSERT_TRUE(stranger.put("x", "y"));
     }
     Drive old("/old");
     old.storage = b_.storage.clone();
     const auto refused = [&](const std::vector<Drive*>& drives, const char* word) {
         SetHarness harness(loop_);
-        const Status opened = harness.open(drives);
+        const Status opened = harness.begin(drives);
         ASSERT_FALSE(opened);
         EXPECT_EQ(opened.error().code, Errc::condition_failed);
         EXPECT_NE(opened.error().context.find(word), std::string::npos) << opened.error().context;
@@ -333,20 +334,20 @@ TEST_F(MountpathSetTest, CopiesStrangersAndOldDisksAreRefused) {
     refused({&a_, &b_, &other}, "another node");
     {
         SetHarness harness(loop_);
-        ASSERT_TRUE(harness.open({&a_, &b_}));
+        ASSERT_TRUE(harness.begin({&a_, &b_}));
         harness.plug(other);
         EXPECT_EQ(harness.run(harness.set().attach(0, "/other")).error().code,
                   Errc::condition_failed);
     }
     refused({&a_, &old}, "old copy");
     SetHarness harness(loop_);
-    ASSERT_TRUE(harness.open({&a_, &b_}));
+    ASSERT_TRUE(harness.begin({&a_, &b_}));
     expect_all(harness, 5);
 }
 
 TEST_F(MountpathSetTest, AttachAndDetachMoveObjectsAsTheyAre) {
     SetHarness harness(loop_);
-    ASSERT_TRUE(harness.open({&a_}));
+    ASSERT_TRUE(harness.begin({&a_}));
     fill(harness, 60);
     std::vector<ObjectAttributes> before;
     for (int number = 0; number < 60; ++number) {
@@ -379,7 +380,7 @@ TEST_F(MountpathSetTest, AttachAndDetachMoveObjectsAsTheyAre) {
     expect_all(harness, 60);
     harness.stop();
     SetHarness again(loop_);
-    ASSERT_TRUE(again.open({&b_, &c_}));
+    ASSERT_TRUE(again.begin({&b_, &c_}));
     expect_all(again, 60);
     // It may come back, empty.
     again.plug(a_);
@@ -393,15 +394,15 @@ TEST_F(MountpathSetTest, AttachAndDetachMoveObjectsAsTheyAre) {
 TEST_F(MountpathSetTest, ChangesWhileObjectsMove) {
     SetHarness harness(loop_);
     harness.options().move_grace_ns = uint64_t{3600} * 1'000'000'000;
-    ASSERT_TRUE(harness.open({&a_}));
+    ASSERT_TRUE(harness.begin({&a_}));
     fill(harness, 40);
     harness.stop();
     // A start that is given one more: nothing has moved yet, and nothing does for an hour.
     SetHarness moving(loop_);
-    ASSERT_TRUE(moving.open({&a_, &b_}));
+    ASSERT_TRUE(moving.begin({&a_, &b_}));
     moving.stop();
     SetHarness again(loop_);
-    ASSERT_TRUE(again.open({&a_, &b_}));
+    ASSERT_TRUE(again.begin({&a_, &b_}));
     for (int number = 0; number < 40; ++number) {
         const std::string name = key(number);
         switch (number % 4) {
@@ -442,14 +443,14 @@ TEST_F(MountpathSetTest, ChangesWhileObjectsMove) {
     check(again);
     again.stop();
     SetHarness last(loop_);
-    ASSERT_TRUE(last.open({&a_, &b_}));
+    ASSERT_TRUE(last.begin({&a_, &b_}));
     check(last);
 }
 
 TEST_F(MountpathSetTest, DisabledIsErrorsUntilItIsEnabled) {
     {
         SetHarness harness(loop_);
-        ASSERT_TRUE(harness.open({&a_, &b_}));
+        ASSERT_TRUE(harness.begin({&a_, &b_}));
         fill(harness, 20);
         EXPECT_TRUE(*harness.run(harness.set().disable(0, "/b")));
         EXPECT_FALSE(*harness.run(harness.set().disable(0, "/b")));
@@ -460,7 +461,7 @@ TEST_F(MountpathSetTest, DisabledIsErrorsUntilItIsEnabled) {
         EXPECT_EQ(harness.metadata_on, std::vector<std::string>{"/a"});
     }
     SetHarness harness(loop_);
-    ASSERT_TRUE(harness.open({&a_, &b_}));
+    ASSERT_TRUE(harness.begin({&a_, &b_}));
     EXPECT_EQ(harness.list().error().code, Errc::unavailable);
     EXPECT_TRUE(*harness.run(harness.set().enable(0, "/b")));
     EXPECT_FALSE(*harness.run(harness.set().enable(0, "/b")));
@@ -482,7 +483,7 @@ TEST_F(MountpathSetTest, AFailingDeviceIsOutAndComesBack) {
     SetHarness harness(loop_);
     harness.set_faults(plan);
     harness.options().probe_interval_ns = 2'000'000;
-    ASSERT_TRUE(harness.open({&a_, &b_}));
+    ASSERT_TRUE(harness.begin({&a_, &b_}));
     fill(harness, 20);
     io::Fault fault;
     fault.kind = io::DiskCallKind::write;
@@ -524,7 +525,7 @@ protected:
 
     void prepare(Machine& machine, bool is_set) {
         SetHarness harness(loop_);
-        ASSERT_TRUE(is_set ? harness.open({&machine.a, &machine.b}) : harness.open({&machine.a}));
+        ASSERT_TRUE(is_set ? harness.begin({&machine.a, &machine.b}) : harness.begin({&machine.a}));
         fill(harness, objects);
     }
     // Whatever was cut off, everything is there at the next start, each name once, and the change
@@ -532,13 +533,13 @@ protected:
     void check(Machine& machine, const Change& change, const char* when) {
         SetHarness harness(loop_);
         harness.plug(machine.b);
-        Status opened = harness.open({&machine.a, &machine.b});
+        Status opened = harness.begin({&machine.a, &machine.b});
         if (!opened) {
             // It was detached in order: it is a part of the node no longer.
             SCOPED_TRACE(opened.error().context);
             SetHarness one(loop_);
             one.plug(machine.b);
-            ASSERT_TRUE(one.open({&machine.a})) << when;
+            ASSERT_TRUE(one.begin({&machine.a})) << when;
             expect_all(one, objects);
             return;
         }
@@ -566,8 +567,8 @@ protected:
             {
                 SetHarness harness(loop_);
                 harness.plug(machine.b);
-                ASSERT_TRUE(is_set ? harness.open({&machine.a, &machine.b})
-                                   : harness.open({&machine.a}));
+                ASSERT_TRUE(is_set ? harness.begin({&machine.a, &machine.b})
+                                   : harness.begin({&machine.a}));
                 machine.a.storage.on_call(count);
                 machine.b.storage.on_call(count);
                 const Status changed = change(harness);
@@ -591,8 +592,8 @@ protected:
                 SetHarness harness(loop_);
                 harness.set_faults(plan);
                 harness.plug(machine.b);
-                ASSERT_TRUE(is_set ? harness.open({&machine.a, &machine.b})
-                                   : harness.open({&machine.a}));
+                ASSERT_TRUE(is_set ? harness.begin({&machine.a, &machine.b})
+                                   : harness.begin({&machine.a}));
                 plan.reset();
                 plan.add({.error_number = EIO, .at = at});
                 (void)change(harness);
