@@ -53,6 +53,20 @@ void declare_import(CLI::App& app, CommandLine& line) {
     verb->callback([&line] { line.verb = Verb::import_objects; });
 }
 
+void declare_token(CLI::App& app, CommandLine& line) {
+    CLI::App* token = app.add_subcommand("token", "Access tokens of a node");
+    token->require_subcommand(1);
+    CLI::App* verb = token->add_subcommand(
+        "new", "Makes a token, prints it once, and appends its hash to the node's list");
+    verb->add_option("NAME", line.token_name, "Whose it is")->required();
+    verb->add_option("--role", line.role, "read, read-write or admin")
+        ->required()
+        ->check(CLI::IsMember({"read", "read-write", "admin"}));
+    verb->add_option("--bucket", line.buckets, "A bucket it is for; else all (again for more)");
+    verb->add_option("--file", line.token_file, "The list ([access] tokens_file)")->required();
+    verb->callback([&line] { line.verb = Verb::token_new; });
+}
+
 void declare_others(CLI::App& app, CommandLine& line) {
     for (const char* name : not_built) {
         CLI::App* verb = app.add_subcommand(name, "Not built yet");
@@ -85,6 +99,7 @@ std::optional<Ending> parse_command_line(int count, const char* const* values, C
     declare_fsck(app, into);
     declare_export(app, into);
     declare_import(app, into);
+    declare_token(app, into);
     declare_others(app, into);
     try {
         app.parse(count, values);

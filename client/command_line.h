@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace penstock::client {
 
@@ -12,7 +13,7 @@ enum class Exit : int { done = 0, failed = 1, usage = 2, not_found = 3, refused 
 
 enum class Output { text, json, jsonl };
 
-enum class Verb { none, fsck, export_objects, import_objects, not_built };
+enum class Verb { none, fsck, export_objects, import_objects, token_new, not_built };
 
 struct CommandLine {
     Verb verb = Verb::none;
@@ -24,6 +25,8 @@ struct CommandLine {
     std::string stream;   // a file, or "-"
     std::string adopted;  // import --adopt: a directory of files
     std::string bucket;
+    std::string token_name, role, token_file;  // token new
+    std::vector<std::string> buckets;
     uint64_t copy_below_bytes = 0;
     bool resumes = false;
     bool removes_damaged = false;

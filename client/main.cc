@@ -26,6 +26,8 @@ int main(int count, char** values) {
             return static_cast<int>(run_export(line));
         case Verb::import_objects:
             return static_cast<int>(run_import(line));
+        case Verb::token_new:
+            return static_cast<int>(run_token_new(line));
         case Verb::none:
         case Verb::not_built:
             break;

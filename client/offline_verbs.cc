@@ -1,5 +1,6 @@
 #include "client/offline_verbs.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -77,6 +78,18 @@ Exit run_import(const CommandLine& line) {
     return conclude(line, "import",
                     import_objects(options_of(line, "import"), import,
                                    [&in](MutableBytes to) { return in.read(to); }));
+}
+
+Exit run_token_new(const CommandLine& line) {
+    const Result<std::string> token =
+        add_access_token({line.token_file, line.token_name, line.role, line.buckets});
+    if (!token) return refuse(line.output, token.error());
+    if (line.output == Output::text) {
+        fmt::print("{}\n", *token);
+    } else {
+        fmt::print("{{\"token\":{}}}\n", json_text(*token));
+    }
+    return Exit::done;
 }
 
 }  // namespace penstock::client

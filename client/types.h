@@ -4,7 +4,9 @@
 //   not_found         the object, member or bucket does not exist (the text says which)
 //   exists            the bucket does exist
 //   invalid           the arguments are wrong; also what the node does not take
-//   denied            access rights, or this kind of connection, do not allow it
+//   denied            access rights, the lack of a token that counts, or this kind of connection,
+//   do
+//                     not allow it
 //   condition_failed  PutOptions' condition does not hold
 //   too_large         a limit of the node is exceeded; the text names it
 //   not_implemented   the node, or this kind of address, cannot do it
@@ -44,6 +46,9 @@ struct Options {
     uint64_t backoff_ms = 10;
     // Connections at most; at least 1. Each call has one for itself while it lasts.
     uint32_t connections_max = 8;
+    // Shown to the node on each connection (penstock token new); "": none. Travels in the clear
+    // over tcp://.
+    std::string token = {};
 };
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;

@@ -35,6 +35,10 @@ public:
                                          uint64_t deadline_ns) = 0;
     // Nothing has come and the server has not closed its end, as far as the system knows.
     virtual bool is_quiet() const = 0;
+
+    // For whoever uses channels of a pool: whether it has said who it is on this one. New ones have
+    // not.
+    bool is_introduced = false;
 };
 
 class ChannelPool {

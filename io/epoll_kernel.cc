@@ -181,6 +181,9 @@ public:
     }
     void shutdown(int socket) override { ::shutdown(socket, SHUT_RDWR); }
     void finish_sending(int socket) override { ::shutdown(socket, SHUT_WR); }
+    std::optional<uint32_t> peer_user(int socket) const override {
+        return internal::peer_user(socket);
+    }
     uint32_t unread_bytes(int socket) const override { return internal::unread_bytes(socket); }
 
     void close(int descriptor) override {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "io/base/bytes.h"
@@ -109,6 +110,8 @@ public:
     // The address a socket is bound to; of a connection, its own end or the peer's.
     virtual Address local_address(int descriptor) const = 0;
     virtual Address peer_address(int descriptor) const = 0;
+    // The user id that the peer of a Unix socket had when it connected; nullopt for other sockets.
+    virtual std::optional<uint32_t> peer_user(int socket) const = 0;
     // Makes pending receives and sends end; close() alone would leave them pending for ever.
     virtual void shutdown(int socket) = 0;
     // Half a close: the peer reads the end behind what was sent, and may still send.

@@ -90,6 +90,7 @@ public:
     void finish_sending(int socket) override {
         world_.network_.finish_sending(world_.socket(socket));
     }
+    std::optional<uint32_t> peer_user(int) const override { return std::nullopt; }
     uint32_t unread_bytes(int socket) const override {
         return world_.network_.unread_bytes(world_.socket(socket));
     }

@@ -58,16 +58,21 @@ void log_ready(const Log& log, const NodeIdentity& node) {
                        {"cores", uint64_t{node.cores}}});
 }
 
-// What changed takes effect at the next start; that the file is right is worth knowing now.
-void reload(int count, const char* const* values, const io::Supervisor& supervisor,
+// The list of tokens takes effect now, other settings at the next start; that the file is right is
+// worth knowing now.
+void reload(Node& node, int count, const char* const* values, const io::Supervisor& supervisor,
             const Log& log) {
     supervisor.notify_reloading();
     const auto arguments = parse_arguments(count, values);
-    if (arguments) {
-        log.info("settings were read again and are right; they take effect at the next start");
+    const auto reloaded =
+        arguments ? node.reload(arguments->settings) : std::unexpected(arguments.error().text);
+    if (reloaded) {
+        log.info(
+            "settings were read again and are right; tokens take effect now, the others at the "
+            "next start");
     } else {
         log.error("settings were read again and are wrong; the old ones stay",
-                  {{"what", std::string_view(arguments.error().text)}});
+                  {{"what", std::string_view(reloaded.error())}});
     }
     supervisor.notify("READY=1");
 }
@@ -83,7 +88,7 @@ void wait_for_stop(Node& node, int count, const char* const* values,
     while (true) {
         const int signal = sigtimedwait(&signals, nullptr, &interval);
         if (signal == SIGTERM || signal == SIGINT) return;
-        if (signal == SIGHUP) reload(count, values, supervisor, log);
+        if (signal == SIGHUP) reload(node, count, values, supervisor, log);
         if (signal >= 0 || errno != EAGAIN || !supervisor.watchdog_ns()) continue;
         node.check_cores();
         supervisor.notify("WATCHDOG=1");

@@ -69,6 +69,11 @@ io::Task<void> let_jobs_yield(Jobs& jobs, std::function<uint64_t()> request_coun
     co_return;
 }
 
+io::Task<void> set_list(Access& access, uint32_t core, std::shared_ptr<const AccessList> list) {
+    access.set(core, std::move(list));
+    co_return;
+}
+
 rpc::ServerLimits rpc_limits(const Settings& settings) {
     rpc::ServerLimits limits;
     limits.progress_timeout_ns = settings.http_limits.progress_timeout_ns;
@@ -113,6 +118,10 @@ std::optional<StartFailure> Node::start_parts(const Settings& settings,
     if (!storage) return directory_failure(settings.data.front(), storage.error());
     storage_ = std::move(*storage);
     describe();
+    access_ = std::make_unique<Access>(storage_->cores().count());
+    if (auto loaded = reload(settings); !loaded) {
+        return StartFailure{exit_bad_settings, loaded.error()};
+    }
     make_doors(settings);
     return listen(settings, supervisor);
 }
@@ -135,9 +144,11 @@ void Node::make_doors(const Settings& settings) {
     for (uint32_t core = 0; core < cores.count(); ++core) {
         admin_cores.push_back({&cores.reactor(core), [this, core] { return figures(core); }});
     }
-    ais_ = std::make_unique<AisDoor>(storage_->service(), storage_->jobs(), identity_,
+    ais_ = std::make_unique<AisDoor>(storage_->service(), storage_->jobs(), identity_, *access_,
                                      cores.reactor(0));
-    admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, std::move(admin_cores));
+    ais_->manage(storage_->mountpaths());
+    admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, *access_,
+                                         std::move(admin_cores));
     router_ = std::make_unique<Router>(cores.count());
     router_->attach(*ais_, *admin_);
     cores.run_on(0, [this] {
@@ -149,10 +160,9 @@ void Node::make_doors(const Settings& settings) {
     });
     rpc_servers_.resize(cores.count());
     rpc_ = std::make_unique<Front>(cores, [&](uint32_t core) {
-        auto server =
-            std::make_unique<rpc::Server>(storage_->service(), storage_->jobs(), identity_,
-                                          cores.reactor(core), cores.buffers(core),
-                                          rpc_limits(settings));
+        auto server = std::make_unique<rpc::Server>(storage_->service(), storage_->jobs(),
+                                                    identity_, *access_, cores.reactor(core),
+                                                    cores.buffers(core), rpc_limits(settings));
         rpc_servers_[core] = server.get();
         return server;
     });
@@ -186,11 +196,14 @@ std::optional<StartFailure> Node::adopt(const Settings& settings,
             continue;
         }
         const io::Address address = (is_http ? *http_ : *rpc_).adopt(listener.descriptor);
-        if (!address.is_loopback() && !settings.is_insecure) {
-            return StartFailure{exit_bad_settings,
-                                fmt::format("LISTEN_FDS: other hosts could reach {} without "
-                                            "credentials; bind it to 127.0.0.1, or say --insecure",
-                                            address.text)};
+        const bool is_open = settings.access.tokens_file.empty() && !settings.is_insecure;
+        if (!address.is_loopback() && is_open) {
+            return StartFailure{
+                exit_bad_settings,
+                fmt::format("LISTEN_FDS: other hosts could reach {} without "
+                            "credentials; name a list of tokens ([access] tokens_file), "
+                            "bind it to 127.0.0.1, or say --insecure",
+                            address.text)};
         }
         std::string& told = is_http             ? identity_.http_address
                             : address.is_unix() ? identity_.rpc_socket
@@ -261,6 +274,24 @@ void Node::check_cores() {
     }
 }
 
+std::expected<void, std::string> Node::reload(const Settings& settings) {
+    std::shared_ptr<const AccessList> list;
+    if (!settings.access.tokens_file.empty()) {
+        auto read = AccessList::read(settings.access.tokens_file);
+        if (!read) return std::unexpected(read.error());
+        list = std::make_shared<const AccessList>(std::move(*read));
+    } else if (needs_tokens_) {
+        // Other hosts may be listened to already.
+        return std::unexpected(
+            "[access] tokens_file: it cannot be taken away from a node that runs");
+    }
+    needs_tokens_ = list != nullptr;
+    for (uint32_t core = 0; core < storage_->cores().count(); ++core) {
+        storage_->cores().run_on(core, [&] { return set_list(*access_, core, list); });
+    }
+    return {};
+}
+
 void Node::stop() {
     if (storage_ == nullptr) return;
     io::Cores& cores = storage_->cores();
@@ -282,6 +313,7 @@ void Node::stop() {
     router_.reset();
     admin_.reset();
     ais_.reset();
+    access_.reset();
     storage_->stop();
     storage_.reset();
 }

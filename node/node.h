@@ -17,6 +17,7 @@
 #include "node/doors/rpc/server.h"
 #include "node/front.h"
 #include "node/node_identity.h"
+#include "node/service/access.h"
 #include "node/settings.h"
 #include "node/storage.h"
 
@@ -43,6 +44,9 @@ public:
     std::string ready_json() const;
     // Every core has done something just now; does not return before that is so.
     void check_cores();
+    // Takes over what may change while it serves: the list of tokens. A sentence if it is wrong;
+    // the old one stays then.
+    std::expected<void, std::string> reload(const Settings& settings);
     void stop();
 
 private:
@@ -61,6 +65,8 @@ private:
     const Log& log_;
     NodeIdentity identity_;
     std::unique_ptr<Storage> storage_;
+    std::unique_ptr<Access> access_;
+    bool needs_tokens_ = false;
     std::unique_ptr<AisDoor> ais_;
     std::unique_ptr<AdminDoor> admin_;
     std::unique_ptr<Router> router_;

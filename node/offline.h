@@ -83,4 +83,15 @@ struct AdoptOptions {
 };
 Result<OfflineSummary> adopt_files(const OfflineOptions& options, const AdoptOptions& adopt);
 
+// A line of a list of access tokens ([access] tokens_file).
+struct NewAccessToken {
+    std::string file;  // made if it is missing
+    std::string name;
+    std::string role;                  // "read", "read-write", "admin"
+    std::vector<std::string> buckets;  // none: all
+};
+// Draws a token, appends its hash to the list and gives the token itself, which is kept nowhere.
+// `exists` if the list has one of that name.
+Result<std::string> add_access_token(const NewAccessToken& wanted);
+
 }  // namespace penstock

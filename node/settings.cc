@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "node/service/access.h"
 #include "node/settings_file.h"
 
 namespace penstock::node {
@@ -115,11 +116,18 @@ std::expected<void, SettingsError> check(const Settings& settings) {
     for (const std::string& path : settings.data) {
         if (path.empty()) return wrong("--data: the directory's name is empty");
     }
+    if (!settings.access.tokens_file.empty()) {
+        // Read here, so that --check-config and the start find the same faults.
+        const auto list = AccessList::read(settings.access.tokens_file);
+        if (!list) return wrong(list.error());
+        return {};
+    }
     if (settings.is_insecure) return {};
     const auto refuse = [](std::string_view flag, const io::Address& address) {
         return wrong(
-            fmt::format("--{} {}: other hosts could reach it without credentials; bind it to "
-                        "127.0.0.1, or say --insecure if that is meant",
+            fmt::format("--{} {}: other hosts could reach it without credentials; name a list of "
+                        "tokens ([access] tokens_file), bind it to 127.0.0.1, or say --insecure "
+                        "if that is meant",
                         flag, address.text));
     };
     const auto outside = std::ranges::find_if_not(

@@ -45,6 +45,9 @@ struct Settings {
         uint64_t inflate_ratio_max = 1000;
         uint64_t members_max = 16'000'000;
     } archive;
+    struct AccessSettings {
+        std::string tokens_file;  // "": no token is needed, and loopback alone is served
+    } access;
     io::http::Limits http_limits;
 
     // What was asked for and is not built yet, each a sentence for the log.

@@ -152,6 +152,11 @@ Parsed<std::monostate> set_ready_file(Settings& settings, std::string path) {
     return {};
 }
 
+// Files that the settings name lie beside them.
+std::string beside_settings(const Settings& settings, const std::string& path) {
+    return (std::filesystem::path(settings.settings_file).parent_path() / path).string();
+}
+
 void set_seconds(uint64_t& ns, uint64_t seconds) {
     ns = seconds * ns_per_s;
 }
@@ -187,6 +192,11 @@ const std::map<std::string, Apply>& known_settings() {
          number([](Settings& s, uint64_t v) { s.archive.inflate_ratio_max = v; }, 1, 1'000'000)},
         {"archive.members_max",
          number([](Settings& s, uint64_t v) { s.archive.members_max = v; }, 1, 16'000'000)},
+        {"access.tokens_file", text([](Settings& s, std::string v) -> Parsed<std::monostate> {
+             if (v.empty()) return wrong("must be a file's name");
+             s.access.tokens_file = beside_settings(s, v);
+             return {};
+         })},
         {"limits.connections_max",
          number([](Settings& s,
                    uint64_t v) { s.http_limits.connections_max = static_cast<uint32_t>(v); },

@@ -86,7 +86,8 @@ io::Task<std::expected<RpcCalls::Answer, RpcCalls::Failed>> RpcCalls::attempt(
     const RpcRequest& request, Buffer buffer, uint64_t deadline_ns) {
     Result<std::unique_ptr<io::Channel>> taken = co_await pool_.take(deadline_ns);
     if (!taken) {
-        const bool is_final = taken.error().code == Errc::timed_out;
+        const Errc code = taken.error().code;
+        const bool is_final = code == Errc::timed_out || code == Errc::denied;
         co_return std::unexpected(Failed{taken.error(), is_final, false, false});
     }
     const uint32_t id = next_id();

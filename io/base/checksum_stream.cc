@@ -1,5 +1,6 @@
 #include "io/base/checksum_stream.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #define XXH_STATIC_LINKING_ONLY
@@ -50,6 +51,11 @@ DigestStream::Digest DigestStream::finish() {
                               reinterpret_cast<unsigned char*>(digest.bytes.data()), &size) == 1);
     digest.size = static_cast<uint8_t>(size);
     return digest;
+}
+
+bool is_same_secret(Bytes left, Bytes right) {
+    ASSERT(left.size() == right.size());
+    return CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;
 }
 
 }  // namespace penstock

@@ -48,4 +48,7 @@ private:
     std::unique_ptr<State> state_;
 };
 
+// Whether both are the same, in a time that does not depend on where they differ. Of one size.
+bool is_same_secret(Bytes left, Bytes right);
+
 }  // namespace penstock

@@ -127,6 +127,15 @@ Address connected_address(int socket) {
     return address_from(system);
 }
 
+std::optional<uint32_t> peer_user(int socket) {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+    // Of sockets that have no such peer, the system says that nobody is there.
+    if (peer.pid == 0) return std::nullopt;
+    return peer.uid;
+}
+
 uint32_t unread_bytes(int socket) {
     int bytes = 0;
     return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? static_cast<uint32_t>(bytes) : 0;

@@ -31,6 +31,7 @@ void set_connection_options(int socket);
 Address bound_address(int socket);
 Address connected_address(int socket);
 uint32_t unread_bytes(int socket);
+std::optional<uint32_t> peer_user(int socket);
 
 int32_t read_without_waiting(int file, MutableBytes buffer, uint64_t offset);
 int32_t receive_without_waiting(int socket, MutableBytes buffer);

@@ -7,6 +7,7 @@
 
 #include "io/cores.h"
 #include "io/http/url.h"
+#include "node/doors/bearer.h"
 
 namespace penstock::node {
 namespace {
@@ -178,6 +179,13 @@ io::Task<Response> AdminDoor::handle(uint32_t core, io::http::Request& request, 
             co_return make_response(request, 503, "text/plain; charset=utf-8", "stopping\n");
         }
         co_return make_response(request, 200, "text/plain; charset=utf-8", "ok\n");
+    }
+    const Principal who = bearer_principal(request.head);
+    if (access_.decide(core, who, access::any_role, nullptr) != Decision::allowed) {
+        Response response =
+            make_response(request, 401, "text/plain; charset=utf-8", "a token is required\n");
+        response.head.add("WWW-Authenticate", bearer_challenge);
+        co_return response;
     }
     const std::string text = co_await metrics_text(core);
     co_return make_response(request, 200, "text/plain; version=0.0.4; charset=utf-8", text);

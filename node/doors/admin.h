@@ -1,4 +1,5 @@
-// AdminDoor: /metrics for Prometheus, and /health for whoever watches the process.
+// AdminDoor: /metrics for Prometheus, which needs any token where tokens are needed at all, and
+// /health for whoever watches the process, which needs none.
 #pragma once
 
 #include <functional>
@@ -7,6 +8,7 @@
 #include "io/http/connection.h"
 #include "node/doors/request_metrics.h"
 #include "node/node_identity.h"
+#include "node/service/access.h"
 #include "node/service/object_service.h"
 
 namespace penstock::node {
@@ -28,8 +30,9 @@ public:
     };
 
     // All outlive the door.
-    AdminDoor(ObjectService& service, const NodeIdentity& node, std::vector<Core> cores)
-        : service_(service), node_(node), cores_(std::move(cores)) {}
+    AdminDoor(ObjectService& service, const NodeIdentity& node, const Access& access,
+              std::vector<Core> cores)
+        : service_(service), node_(node), access_(access), cores_(std::move(cores)) {}
 
     static bool is_for(std::string_view path) { return path == "/metrics" || path == "/health"; }
     // `is_draining`: the node is stopping and takes no new work.
@@ -41,6 +44,7 @@ private:
 
     ObjectService& service_;
     const NodeIdentity& node_;
+    const Access& access_;
     std::vector<Core> cores_;
 };
 

@@ -13,7 +13,8 @@ processes that were forked after it was made: each process has a connection of i
 
 from ._client import Client
 from ._errors import (BucketNotFound, Busy, ConditionFailed, Corrupt, Error, Exists, Full, Invalid,
-                      NotFound, NotImplementedByNode, Refused, TooLarge)
+                      NotFound, NotImplementedByNode, Refused, TooLarge, Unauthenticated)
 
 __all__ = ["Client", "Error", "NotFound", "BucketNotFound", "Exists", "Invalid", "TooLarge",
-           "Refused", "ConditionFailed", "Corrupt", "Full", "Busy", "NotImplementedByNode"]
+           "Refused", "ConditionFailed", "Corrupt", "Full", "Busy", "NotImplementedByNode",
+           "Unauthenticated"]

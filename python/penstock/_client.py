@@ -16,14 +16,17 @@ class Client:
     large object has the time anew for each of its messages); a connection that breaks raises
     ConnectionError once `attempts` have been made. Only what cannot be done twice by that is tried
     again: reads, put, delete, create_bucket, parts of uploads; never destroy_bucket. Errors of the
-    node are penstock.Error and its kinds. Threads may share a client, and processes forked after it
-    was made: each has a connection of its own."""
+    node are penstock.Error and its kinds. `token` (or the environment's PENSTOCK_TOKEN) is shown to
+    the node; without one that counts, where one is needed: Unauthenticated. Threads may share a
+    client, and processes forked after it was made: each has a connection of its own."""
 
-    def __init__(self, address: str, timeout_s: float | None = 60, attempts: int = 4) -> None:
+    def __init__(self, address: str, timeout_s: float | None = 60, attempts: int = 4, *,
+                 token: str | None = None) -> None:
         kind, target = _wire.parse_address(address)
+        token = _wire.chosen_token(token)
         self._calls: RpcCalls | HttpCalls = (
-            HttpCalls(target, timeout_s, attempts) if kind == "http"
-            else RpcCalls(kind, target, timeout_s, attempts))
+            HttpCalls(target, timeout_s, attempts, token) if kind == "http"
+            else RpcCalls(kind, target, timeout_s, attempts, token))
 
     def __enter__(self) -> "Client":
         return self

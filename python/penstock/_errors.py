@@ -39,6 +39,10 @@ class Refused(Error):
     """Access rights, or this kind of connection, do not allow it."""
 
 
+class Unauthenticated(Error):
+    """The node wants a token, and was shown none that it knows."""
+
+
 class ConditionFailed(Error):
     """A conditional change did not hold."""
 
@@ -62,6 +66,7 @@ class NotImplementedByNode(Error):
 KINDS: "dict[str, type[Error]]" = {
     "not_found": NotFound, "bucket_not_found": BucketNotFound, "exists": Exists,
     "invalid": Invalid, "too_large": TooLarge, "refused": Refused,
+    "unauthenticated": Unauthenticated,
     "condition_failed": ConditionFailed, "corrupt": Corrupt, "full": Full, "busy": Busy,
     "not_implemented": NotImplementedByNode}
 

@@ -16,7 +16,7 @@ from . import _errors, _wire
 from ._crc32c import crc32c
 from ._errors import NotFound
 
-_KINDS = {404: NotFound, 409: _errors.Exists, 403: _errors.Refused, 401: _errors.Refused,
+_KINDS = {404: NotFound, 409: _errors.Exists, 403: _errors.Refused, 401: _errors.Unauthenticated,
           412: _errors.ConditionFailed, 413: _errors.TooLarge, 400: _errors.Invalid,
           501: _errors.NotImplementedByNode, 503: _errors.Busy, 507: _errors.Full}
 _NAMES = {kind: name for name, kind in _errors.KINDS.items()}
@@ -54,7 +54,8 @@ def _check(content: bytes, kind: str, value: str) -> None:
 
 
 class HttpCalls:
-    def __init__(self, target: Any, timeout_s: float | None, attempts: int) -> None:
+    def __init__(self, target: Any, timeout_s: float | None, attempts: int, token: str) -> None:
+        self._authorization = {"Authorization": "Bearer " + token} if token else {}
         self._host, self._port = target
         self._timeout_s = timeout_s
         self._attempts = max(1, attempts)
@@ -196,7 +197,7 @@ class HttpCalls:
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
         connection = self._connection(left)
         try:
-            connection.request(method, target, body, headers)
+            connection.request(method, target, body, {**headers, **self._authorization})
             response = connection.getresponse()
             content = response.read()  # IncompleteRead if it is cut off
         except http.client.HTTPException as error:

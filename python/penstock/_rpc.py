@@ -126,6 +126,11 @@ class _Connection:
             outcomes[number] = (error, result)
         return [outcomes[(first + index) & 0xFFFFFFFF] for index in range(len(calls))]
 
+    def log_in(self, token: str) -> None:
+        [(error, _)] = self.call_all([("auth.login", {"token": token})])
+        if error is not None:
+            raise error_from(error)
+
     def notify(self, method: str, arguments: dict[str, Any]) -> None:
         self._socket.sendall(_wire.msgpack.packb([2, method, [arguments]]))
 
@@ -160,7 +165,9 @@ class _Connection:
 class RpcCalls:
     """One connection, shared by threads in turn; a process that was forked opens its own."""
 
-    def __init__(self, kind: str, target: Any, timeout_s: float | None, attempts: int) -> None:
+    def __init__(self, kind: str, target: Any, timeout_s: float | None, attempts: int,
+                 token: str) -> None:
+        self._token = token
         self._kind, self._target = kind, target
         self._timeout_s = timeout_s
         self._attempts = max(1, attempts)
@@ -388,7 +395,15 @@ class RpcCalls:
         if self._connection is None:
             left = (None if self._next_deadline is None
                     else max(0.001, self._next_deadline - time.monotonic()))
-            self._connection = _Connection(self._kind, self._target, left)
+            connection = _Connection(self._kind, self._target, left)
+            try:
+                if self._token:
+                    connection.set_deadline(self._next_deadline)
+                    connection.log_in(self._token)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
             self._process = os.getpid()
         return self._connection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any, Iterator, Sequence
 
@@ -35,6 +36,11 @@ def parse_address(address: str) -> tuple[str, Any]:
         if host and port.isdigit():
             return "http", (host.strip("[]"), int(port))
     raise ValueError(f"{address!r} is none of unix:PATH, tcp://HOST:PORT, http://HOST:PORT")
+
+
+def chosen_token(token: str | None) -> str:
+    """The caller's, or the environment's; "" for none."""
+    return os.environ.get("PENSTOCK_TOKEN", "") if token is None else token
 
 
 def make_unpacker() -> msgpack.Unpacker:

@@ -17,12 +17,14 @@ __all__ = ["Client"]
 class Client:
     """Calls a node: addresses, limits, attempts and errors as penstock.Client."""
 
-    def __init__(self, address: str, timeout_s: float | None = 60, attempts: int = 4) -> None:
+    def __init__(self, address: str, timeout_s: float | None = 60, attempts: int = 4, *,
+                 token: str | None = None) -> None:
+        self._token = _wire.chosen_token(token)
         self._kind, self._target = _wire.parse_address(address)
         self._timeout_s = timeout_s
         self._attempts = max(1, attempts)
-        self._http = (_client.Client(address, timeout_s, attempts) if self._kind == "http"
-                      else None)
+        self._http = (_client.Client(address, timeout_s, attempts, token=token)
+                      if self._kind == "http" else None)
         self._writer: asyncio.StreamWriter | None = None
         self._reader_task: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -222,6 +224,10 @@ class Client:
 
     async def _attempt(self, method: str, arguments: dict[str, Any]) -> Any:
         writer = await self._open()
+        return await self._exchange(writer, method, arguments)
+
+    async def _exchange(self, writer: asyncio.StreamWriter, method: str,
+                        arguments: dict[str, Any]) -> Any:
         self._last = (self._last + 1) & 0xFFFFFFFF
         number = self._last
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -244,7 +250,18 @@ class Client:
                 else:
                     reader, self._writer = await asyncio.open_connection(*self._target)
                 self._reader_task = asyncio.create_task(self._read(reader, self._writer))
+                if self._token:
+                    await self._log_in(self._writer)
             return self._writer
+
+    async def _log_in(self, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._exchange(writer, "auth.login", {"token": self._token})
+        except BaseException:
+            # The next call must not go on with a connection that nobody is logged in on.
+            writer.close()
+            self._writer = None
+            raise
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         failure: BaseException = ConnectionError("the connection was closed")

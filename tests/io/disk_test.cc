@@ -295,6 +295,7 @@ public:
     int32_t open_connection(const Address&) override { return -ENOSYS; }
     Address local_address(int) const override { return {}; }
     Address peer_address(int) const override { return {}; }
+    std::optional<uint32_t> peer_user(int) const override { return std::nullopt; }
     void shutdown(int) override {}
     void finish_sending(int) override {}
     uint32_t unread_bytes(int) const override { return 0; }

@@ -9,6 +9,8 @@ Every check is one call and what it must give. The last line is "N passed, N fai
 """
 
 import argparse
+import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -19,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import node_process  # noqa: E402 pylint: disable=wrong-import-position
 
+TOKEN = "penstock_of-the-everyday-test"
 SDK_VERSIONS = ["2.0.0", "1.25.0"]
 # 1.25.0 calls xxhash in a way that its fourth release no longer takes.
 REQUIREMENTS = {"2.0.0": ["aistore==2.0.0"], "1.25.0": ["aistore==1.25.0", "xxhash<4"]}
@@ -496,11 +499,27 @@ class Everyday:
         self.bucket.delete()
 
 
-def drive(url):
+def drive_with_token(url, checks):
+    """A node that wants tokens: the SDK shows its own as everybody does."""
+    from aistore import Client
+    from aistore.sdk.errors import AISError
+    bucket = Client(url, token=TOKEN).bucket("private").create(exist_ok=True)
+    bucket.object("o").get_writer().put_content(b"secret")
+    checks.equal("get with a token", bucket.object("o").get_reader().read_all(), b"secret")
+    checks.equal("list with a token", [one.name for one in bucket.list_all_objects()], ["o"])
+    for name, client in (("none", Client(url)), ("wrong", Client(url, token="wrong"))):
+        checks.raises(f"get, token: {name}", AISError,
+                      client.bucket("private").object("o").get_reader().read_all)
+    bucket.delete()
+
+
+def drive(url, guarded_url):
     """Inside a virtual environment: all checks with the SDK that is there."""
     checks = Checks()
     everyday = Everyday(url, checks)
     everyday.run()
+    if guarded_url:
+        drive_with_token(guarded_url, checks)
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
 
@@ -519,11 +538,31 @@ def python_with_sdk(directory, version):
     return python
 
 
-def drive_all(url, versions, venvs):
+@contextlib.contextmanager
+def guarded_node(penstockd):
+    """The URL of a node that knows TOKEN alone; "" where the node under test is not ours."""
+    if not penstockd:
+        yield ""
+        return
+    with node_process.TestDirectory("everyday-guarded") as directory:
+        with open(os.path.join(directory.path, "tokens"), "w", encoding="utf-8") as file:
+            file.write(f"sdk admin * {hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
+        settings = os.path.join(directory.path, "node.toml")
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write('[access]\ntokens_file = "tokens"\n')
+        node = node_process.NodeProcess(penstockd, directory.path, "--settings", settings)
+        try:
+            yield node.url
+        finally:
+            node.stop()
+
+
+def drive_all(url, guarded_url, versions, venvs):
     passed = failed = 0
     for version in versions:
         python = python_with_sdk(venvs, version)
-        done = subprocess.run([python, os.path.abspath(__file__), "--inside", "--url", url],
+        done = subprocess.run([python, os.path.abspath(__file__), "--inside", "--url", url,
+                               "--guarded-url", guarded_url],
                               stdout=subprocess.PIPE, text=True, timeout=600, check=False)
         lines = done.stdout.strip().splitlines()
         words = lines[-1].split() if lines else []
@@ -542,12 +581,14 @@ def main():
     parser.add_argument("--sdk", default=",".join(SDK_VERSIONS))
     parser.add_argument("--venvs", default=os.path.join(ROOT, "out"))
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--guarded-url", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        return drive(arguments.url)
+        return drive(arguments.url, arguments.guarded_url)
     versions = arguments.sdk.split(",")
-    with node_process.chosen_node(arguments, "everyday") as node:
-        return drive_all(node.url, versions, arguments.venvs)
+    with (node_process.chosen_node(arguments, "everyday") as node,
+          guarded_node(arguments.penstockd) as guarded_url):
+        return drive_all(node.url, guarded_url, versions, arguments.venvs)
 
 
 if __name__ == "__main__":

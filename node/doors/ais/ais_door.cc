@@ -7,6 +7,8 @@
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/json.h"
 #include "node/doors/ais/objects.h"
+#include "node/doors/ais/routes.h"
+#include "node/doors/bearer.h"
 
 namespace penstock::node {
 namespace {
@@ -14,6 +16,7 @@ namespace {
 using ais::Call;
 using ais::FirstElement;
 using ais::Reply;
+using ais::Resource;
 using io::http::Method;
 
 constexpr std::string_view easy_providers[] = {"ais", "gs", "az"};
@@ -24,6 +27,23 @@ bool is_easy(std::string_view element) {
 
 // Resources of the contract that are not built, whatever the method.
 constexpr std::string_view later_resources[] = {"download", "sort", "etl", "ml", "tokens"};
+
+Resource resource_named(std::string_view element) {
+    constexpr std::pair<std::string_view, Resource> names[] = {
+        {"objects", Resource::objects}, {"buckets", Resource::buckets},
+        {"health", Resource::health},   {"daemon", Resource::daemon},
+        {"reverse", Resource::reverse}, {"cluster", Resource::cluster},
+    };
+    const auto* found =
+        std::ranges::find(names, element, &std::pair<std::string_view, Resource>::first);
+    if (found != std::end(names)) return found->second;
+    const bool is_later = std::ranges::find(later_resources, element) != std::end(later_resources);
+    return is_later ? Resource::later : Resource::none;
+}
+
+io::Task<Reply> refuse_path(Call& call) {
+    co_return ais::refuse_uri(call);
+}
 
 // Whoever lists all jobs asks for downloads and sorts, too: of those there are none.
 io::Task<Reply> refuse_resource(Call& call, const FirstElement& resource) {
@@ -43,8 +63,9 @@ io::Task<Reply> refuse_resource(Call& call, const FirstElement& resource) {
 
 }  // namespace
 
-AisDoor::AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& home)
-    : service_(service), jobs_(jobs), node_(node), summaries_(service, home) {}
+AisDoor::AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
+                 io::Reactor& home)
+    : service_(service), jobs_(jobs), node_(node), access_(access), summaries_(service, home) {}
 
 bool AisDoor::is_for(std::string_view path) {
     const std::string_view first = ais::split_first(path).element;
@@ -54,8 +75,12 @@ bool AisDoor::is_for(std::string_view path) {
 io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& request) {
     const std::optional<io::http::Query> query = io::http::Query::parse(request.head.query);
     if (!query) co_return ais::error_response(request, node_, ais::refuse_escape().error());
-    Call call{core, request, *query, service_, jobs_, node_, request.head.path, {}};
+    Call call{core, request, *query, service_, jobs_, node_, access_, request.head.path, {}};
+    call.mountpaths = mountpaths_;
+    if (access_.is_required(core)) call.principal = bearer_principal(request.head);
     Reply reply = co_await route(call);
+    // A handler that answers without having asked: our bug, and closed all the same.
+    if (reply && !call.is_authorized) reply = ais::refuse(403, "", "not authorized");
     if (reply) co_return std::move(*reply);
     co_return ais::error_response(request, node_, reply.error());
 }
@@ -77,26 +102,31 @@ io::Task<Reply> AisDoor::route(Call& call) {
 
 io::Task<Reply> AisDoor::route_v1(Call& call, std::string_view rest) {
     const FirstElement resource = ais::split_first(rest);
-    if (resource.element == "objects") {
-        co_return co_await ais::handle_objects(call, resource.rest);
+    const Resource known = resource_named(resource.element);
+    CO_TRY_STATUS(ais::authorize(call, known, resource.rest));
+    co_return co_await serve(call, resource);
+}
+
+io::Task<Reply> AisDoor::serve(Call& call, FirstElement resource) {
+    switch (call.resource) {
+        case Resource::objects:
+            return ais::handle_objects(call, resource.rest);
+        case Resource::buckets:
+            return ais::handle_buckets(call, resource.rest, summaries_);
+        case Resource::health:
+            return ais::handle_health(call);
+        case Resource::daemon:
+            return ais::handle_daemon(call, resource.rest);
+        case Resource::reverse:
+            return ais::handle_reverse(call, resource.rest);
+        case Resource::cluster:
+            return ais::handle_cluster(call, resource.rest);
+        case Resource::later:
+            return refuse_resource(call, resource);
+        case Resource::none:
+            break;
     }
-    if (resource.element == "buckets") {
-        co_return co_await ais::handle_buckets(call, resource.rest, summaries_);
-    }
-    if (resource.element == "health") co_return co_await ais::handle_health(call);
-    if (resource.element == "daemon") {
-        co_return co_await ais::handle_daemon(call, resource.rest);
-    }
-    if (resource.element == "reverse") {
-        co_return co_await ais::handle_reverse(call, resource.rest);
-    }
-    if (resource.element == "cluster") {
-        co_return co_await ais::handle_cluster(call, resource.rest);
-    }
-    if (std::ranges::find(later_resources, resource.element) != std::end(later_resources)) {
-        co_return co_await refuse_resource(call, resource);
-    }
-    co_return ais::refuse_uri(call);
+    return refuse_path(call);
 }
 
 // /ais/BUCKET/OBJECT for curl: the same calls with the provider in the path.
@@ -105,6 +135,7 @@ io::Task<Reply> AisDoor::route_easy(Call& call, std::string_view provider, std::
     call.path_provider = provider;
     const FirstElement bucket = ais::split_first(rest);
     const bool has_object = !bucket.rest.empty();
+    CO_TRY_STATUS(ais::authorize(call, has_object ? Resource::objects : Resource::buckets, rest));
     if (has_object) co_return co_await ais::handle_objects(call, rest);
     if (call.method() == Method::put) {
         co_return ais::refuse(400, "", "missing destination object name in the \"easy URL\"");

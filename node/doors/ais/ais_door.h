@@ -10,15 +10,22 @@
 
 #include "io/http/connection.h"
 #include "node/doors/ais/summary.h"
+#include "node/doors/ais/text.h"
 #include "node/node_identity.h"
 #include "node/service/object_service.h"
 
 namespace penstock::node {
 
+class MountpathSet;
+
 class AisDoor {
 public:
     // All of them outlive the door. `home`: the reactor of core 0.
-    AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& home);
+    AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
+            io::Reactor& home);
+
+    // Mountpaths can be shown and changed from now on; before the first request.
+    void manage(MountpathSet& mountpaths) { mountpaths_ = &mountpaths; }
 
     // Whether a path is this door's: "/v1...", "/ais...", "/gs...", "/az...".
     static bool is_for(std::string_view path);
@@ -33,6 +40,7 @@ public:
 
 private:
     io::Task<ais::Reply> route(ais::Call& call);
+    io::Task<ais::Reply> serve(ais::Call& call, ais::FirstElement resource);
     io::Task<ais::Reply> route_v1(ais::Call& call, std::string_view rest);
     io::Task<ais::Reply> route_easy(ais::Call& call, std::string_view provider,
                                     std::string_view rest);
@@ -40,6 +48,8 @@ private:
     ObjectService& service_;
     Jobs& jobs_;
     const NodeIdentity& node_;
+    const Access& access_;
+    MountpathSet* mountpaths_ = nullptr;
     ais::SummaryBoard summaries_;
 };
 

@@ -9,6 +9,7 @@
 #include "node/doors/ais/listing.h"
 #include "node/doors/ais/multi_object.h"
 #include "node/doors/ais/properties.h"
+#include "node/doors/ais/routes.h"
 #include "node/doors/ais/text.h"
 
 namespace penstock::node::ais {
@@ -90,7 +91,8 @@ Reply list_buckets(const Call& call, const std::string& name) {
     }
     OrderedJson list = OrderedJson::array();
     for (const auto& bucket : call.service.buckets(call.core)) {
-        if (filter.matches(bucket->name)) list.push_back(bucket_json(bucket->name));
+        if (filter.matches(bucket->name) && may_see(call, bucket->name))
+            list.push_back(bucket_json(bucket->name));
     }
     return json_response(call.request.buffers, list.dump());
 }
@@ -149,6 +151,7 @@ io::Task<Reply> get_buckets(Call& call, SummaryBoard& summaries) {
     if (action->action == "list") co_return list_buckets(call, action->name);
     if (action->action != "summary-bck") co_return refuse_action(call, action->action);
     BucketList buckets = call.service.buckets(call.core);
+    std::erase_if(buckets, [&](const auto& bucket) { return !may_see(call, bucket->name); });
     if (buckets.empty()) {
         co_return refuse(400, "", "no buckets in the cluster, nothing to do");
     }

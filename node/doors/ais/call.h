@@ -15,7 +15,12 @@
 #include "io/http/url.h"
 #include "node/jobs/registry.h"
 #include "node/node_identity.h"
+#include "node/service/access.h"
 #include "node/service/object_service.h"
+
+namespace penstock::node {
+class MountpathSet;
+}
 
 namespace penstock::node::ais {
 
@@ -31,6 +36,12 @@ struct ApiError {
 
 using Reply = std::expected<io::http::Response, ApiError>;
 
+// What the first element of a path stands for; `later`: resources that are not built.
+enum class Resource : uint8_t { none, objects, buckets, health, daemon, reverse, cluster, later };
+
+// What a request is about.
+enum class Place : uint8_t { cluster, bucket, object };
+
 struct Call {
     uint32_t core;
     io::http::Request& request;
@@ -38,10 +49,20 @@ struct Call {
     ObjectService& service;
     Jobs& jobs;
     const NodeIdentity& node;
+    const Access& access;
     // The path as it counts here, still escaped: easy URLs are rewritten to their /v1 form.
     std::string_view path;
     // What an easy URL says the provider is; "" elsewhere.
     std::string_view path_provider;
+
+    // Who asks, and what for, as far as it is known (routes.h). Nothing is answered with success
+    // before the call is authorized.
+    Principal principal;
+    Resource resource = Resource::none;
+    Place place = Place::cluster;
+    std::optional<BucketName> bucket;
+    bool is_authorized = false;
+    MountpathSet* mountpaths = nullptr;  // null: of a service without disks
 
     io::http::Method method() const { return request.head.method; }
     bool is_head() const { return request.head.method == io::http::Method::head; }

@@ -7,6 +7,7 @@
 #include "io/base/checksum.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/properties.h"
+#include "node/doors/ais/routes.h"
 #include "node/doors/ais/system_figures.h"
 #include "node/doors/ais/text.h"
 
@@ -176,6 +177,7 @@ OrderedJson bucket_metadata_json(const Call& call) {
     OrderedJson providers = {{"ais", {{"@#", OrderedJson::object()}}}};
     for (const auto& bucket : call.service.buckets(call.core)) {
         const BucketName& name = bucket->name;
+        if (!may_see(call, name)) continue;
         const std::string space = fmt::format("@{}#{}", name.namespace_uuid, name.namespace_name);
         providers[name.provider][space][name.name] = properties_json(*bucket);
     }
@@ -265,12 +267,6 @@ OrderedJson node_stats_json(const Call& call, Role role) {
     return {{"snode", node_json(call, role)},
             {"tracker", tracker_json(call)},
             {"capacity", capacity_json(call, role)}};
-}
-
-OrderedJson mountpaths_json(const Call& call) {
-    return {{"available", {call.node.data_path}},
-            {"waiting_dd", OrderedJson::array()},
-            {"disabled", OrderedJson::array()}};
 }
 
 OrderedJson disk_json(const Call& call) {

@@ -7,6 +7,7 @@
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/job_shapes.h"
 #include "node/doors/ais/names.h"
+#include "node/doors/ais/routes.h"
 #include "node/jobs/registry.h"
 
 namespace penstock::node::ais {
@@ -56,7 +57,12 @@ std::optional<JobFilter> filter_from(const JobQuery& query) {
 io::Task<std::vector<JobSnapshot>> find_jobs(Call& call, JobQuery query) {
     std::optional<JobFilter> filter = filter_from(query);
     if (!filter) co_return std::vector<JobSnapshot>();
-    co_return co_await call.jobs.find(call.core, std::move(*filter));
+    std::vector<JobSnapshot> found = co_await call.jobs.find(call.core, std::move(*filter));
+    // Jobs of no bucket are the cluster's, which everybody may see.
+    std::erase_if(found, [&](const JobSnapshot& job) {
+        return !job.spec.bucket.name.empty() && !may_see(call, job.spec.bucket);
+    });
+    co_return found;
 }
 
 Reply list_reply(const Call& call, const OrderedJson& json) {

@@ -5,6 +5,7 @@
 
 #include "node/doors/ais/chunk_writer.h"
 #include "node/doors/ais/errors.h"
+#include "node/doors/ais/routes.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -69,8 +70,12 @@ io::Task<std::expected<std::optional<Json>, ApiError>> read_json(Call& call) {
 
 io::Task<std::expected<std::optional<Action>, ApiError>> read_action_if_any(Call& call) {
     CO_TRY(const std::optional<Json> json, co_await read_json(call));
-    if (!json) co_return std::optional<Action>();
+    if (!json) {
+        CO_TRY_STATUS(authorize_action(call, ""));
+        co_return std::optional<Action>();
+    }
     std::optional<Action> action = action_from(*json);
+    if (action) CO_TRY_STATUS(authorize_action(call, action->action));
     if (!action) co_return refuse_message(call, "expected an object with action, name and value");
     co_return action;
 }

@@ -33,7 +33,8 @@ std::optional<Action> action_from(const Json& json);
 
 // The request's body; nullopt if it is empty. 413 if it is too long, 400 if it is no JSON.
 io::Task<std::expected<std::optional<Json>, ApiError>> read_json(Call& call);
-// The request's envelope; nullopt if the body is empty.
+// The request's envelope; nullopt if the body is empty. Authorizes the call for the action
+// (routes.h).
 io::Task<std::expected<std::optional<Action>, ApiError>> read_action_if_any(Call& call);
 // The same, where one is needed.
 io::Task<std::expected<Action, ApiError>> read_action(Call& call);

@@ -5,6 +5,7 @@
 #include "node/doors/ais/access.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/names.h"
+#include "node/doors/ais/routes.h"
 #include "node/doors/ais/text.h"
 #include "node/jobs/name_template.h"
 #include "node/jobs/registry.h"
@@ -216,11 +217,13 @@ io::Task<Reply> copy_many(Call& call, const BucketName& name, const Action& acti
     const Json* to = find_any_case(action.value, "tobck");
     if (to == nullptr || !to->is_object()) co_return refuse(400, "", "bucket name is missing");
     CO_TRY(spec.copy.to, bucket_from_json(*to));
+    CO_TRY_STATUS(require(call, access::put, spec.copy.to));
     co_return co_await answer_with_job(call, std::move(spec), "GET");
 }
 
 io::Task<Reply> copy_bucket(Call& call, const BucketName& name, const Action& action) {
     CO_TRY(const BucketName to, destination_from(call, action.action));
+    CO_TRY_STATUS(require(call, access::put, to));
     CO_TRY_STATUS(find_bucket(call, name));
     JobSpec spec{.kind = JobKind::copy_bucket, .owner = "ais", .bucket = name};
     CO_TRY(spec.copy, copy_options(action));
@@ -239,6 +242,7 @@ io::Task<Reply> copy_bucket(Call& call, const BucketName& name, const Action& ac
 
 io::Task<Reply> rename_bucket(Call& call, const BucketName& name) {
     CO_TRY(const BucketName to, destination_from(call, "move-bck"));
+    CO_TRY_STATUS(require(call, access::create_bucket, to));
     CO_TRY_STATUS(find_bucket(call, name));
     JobSpec spec{.kind = JobKind::rename_bucket, .owner = "ais", .bucket = name};
     spec.copy.to = to;

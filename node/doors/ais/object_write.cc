@@ -9,6 +9,7 @@
 #include "node/doors/ais/json.h"
 #include "node/doors/ais/object_headers.h"
 #include "node/doors/ais/objects.h"
+#include "node/doors/ais/routes.h"
 #include "node/doors/ais/text.h"
 #include "node/doors/ais/uploads.h"
 
@@ -107,8 +108,10 @@ io::Task<Reply> put_plain(Call& call, const ObjectTarget& target) {
     co_return put_response(*target.bucket, *stored);
 }
 
-// "ais/@#/bucket/dir/object" (contract, section 1.10): an object of any bucket in one word.
-std::expected<ObjectTarget, ApiError> object_from_uname(const Call& call, std::string_view uname) {
+// "ais/@#/bucket/dir/object" (contract, section 1.10): an object of any bucket in one word, to
+// which the caller may do what is `wanted`.
+std::expected<ObjectTarget, ApiError> object_from_uname(const Call& call, std::string_view uname,
+                                                        uint64_t wanted) {
     const std::string_view whole = uname;
     std::string_view parts[3];
     for (std::string_view& part : parts) {
@@ -125,13 +128,14 @@ std::expected<ObjectTarget, ApiError> object_from_uname(const Call& call, std::s
     if (!check_bucket_name(name.name) || !check_object_name(uname)) {
         return refuse(400, "errInvalidPath", fmt::format("invalid destination \"{}\"", whole));
     }
+    TRY_STATUS(require(call, wanted, name));
     TRY(std::shared_ptr<const Bucket> bucket, find_bucket(call, name));
     return ObjectTarget{std::move(bucket), std::string(uname)};
 }
 
 // The copy is a new object: its versions begin anew, its metadata goes along.
 io::Task<Reply> copy_object(Call& call, const ObjectTarget& from, std::string_view uname) {
-    CO_TRY(const ObjectTarget to, object_from_uname(call, uname));
+    CO_TRY(const ObjectTarget to, object_from_uname(call, uname, access::put));
     const auto copied = co_await call.service.copy(call.core, from.address(), to.address(), {});
     if (copied) co_return empty_response();
     // Which of the two it is about, a second look tells.

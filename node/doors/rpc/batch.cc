@@ -160,6 +160,8 @@ const BucketName* Batch::bucket_of(std::string_view text, std::optional<Failure>
     if (failure) return nullptr;
     const auto known = std::ranges::find(buckets_, bucket.name, &BucketName::name);
     if (known != buckets_.end()) return &*known;
+    failure = call_.check_access(access::get, &bucket);
+    if (failure) return nullptr;
     return &buckets_.emplace_back(std::move(bucket));
 }
 

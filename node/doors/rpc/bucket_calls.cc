@@ -101,8 +101,14 @@ io::Task<void> destroy_bucket(Call& call) {
     call.reply().map(0);
 }
 
+std::vector<std::shared_ptr<const Bucket>> visible_buckets(Call& call) {
+    auto buckets = call.service().buckets(call.core());
+    std::erase_if(buckets, [&](const auto& bucket) { return !call.may_see(bucket->name); });
+    return buckets;
+}
+
 io::Task<void> list_buckets(Call& call) {
-    const auto buckets = call.service().buckets(call.core());
+    const auto buckets = visible_buckets(call);
     Writer writer = call.reply();
     writer.map(1);
     writer.text("buckets");

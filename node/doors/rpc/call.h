@@ -23,6 +23,13 @@ public:
     bool passes_descriptors() const { return session_->passes_descriptors_; }
     Leases& leases() { return session_->leases_; }
 
+    // Whether the caller is allowed more than the declaration asks for; nullopt: yes.
+    std::optional<Failure> check_access(uint64_t wanted, const BucketName* bucket) const;
+    // Whether the caller may know that there is such a bucket.
+    bool may_see(const BucketName& bucket) const;
+    // From now on the connection is the token's; false: there is no such token, nothing changes.
+    bool log_in(std::string_view token);
+
     // The bucket that the arguments name, kept with the call; null: the call has failed.
     const BucketName* bucket();
     // The object that `bucket` and `name` say; bucket() was asked before.
@@ -54,6 +61,7 @@ private:
     bool read_envelope();
     // Sets the method and its arguments, or says why not.
     std::optional<Failure> read_request();
+    std::optional<Failure> authorize();
     Outbox& outbox();
 
     Session* session_ = nullptr;
@@ -74,6 +82,9 @@ private:
 
 // "ais://name" or "name"; `invalid` for what no bucket can be called.
 std::optional<Failure> read_bucket(std::string_view text, BucketName& bucket);
+
+// What an upload's id (upload_calls.cc) says its bucket is; "" if it says none.
+std::string_view bucket_of_upload(std::string_view upload);
 
 // "1-2f": as in HTTP's ETag, without its quotes.
 std::string text_of(Version version);

@@ -52,6 +52,9 @@ io::Task<void> get_as_descriptor(Call& call, ReadRange range);
 // Whether `as` asks for a descriptor; nullopt: the call has failed, it cannot have one.
 std::optional<bool> wants_descriptor(Call& call);
 
+// All that the caller may know of, by name.
+std::vector<std::shared_ptr<const Bucket>> visible_buckets(Call& call);
+
 // Parts of replies that several methods have.
 // Three pairs: version, size, checksum.
 void write_attributes(Writer& writer, const ObjectAttributes& attributes);

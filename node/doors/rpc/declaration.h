@@ -12,6 +12,7 @@
 #include "node/doors/request_metrics.h"
 #include "node/doors/rpc/failure.h"
 #include "node/doors/rpc/message.h"
+#include "node/service/access.h"
 
 namespace penstock::node::rpc {
 
@@ -91,6 +92,10 @@ struct Method {
     std::span<const Code> errors;
     Operation operation;             // under which it is counted
     io::Task<void> (*serve)(Call&);  // answers exactly once
+    // What the caller must be allowed (node/service/access.h): to the bucket that `bucket` or
+    // `upload` names, else to the cluster. Who forgets it here has closed it.
+    uint64_t wanted = access::admin;
+    uint64_t wanted_there = 0;  // to the bucket that `to_bucket` names
 };
 
 // Sorted by name.

@@ -62,6 +62,13 @@ void write_job(Writer& writer, const JobSnapshot& job) {
     writer.pair("ended_ns", job.ended_ns != 0 ? job.ended_ns : job.done_ns);
 }
 
+// Jobs of buckets that the caller may not know of are none.
+void drop_hidden(const Call& call, std::vector<JobSnapshot>& jobs) {
+    std::erase_if(jobs, [&](const JobSnapshot& job) {
+        return !job.spec.bucket.name.empty() && !call.may_see(job.spec.bucket);
+    });
+}
+
 // The job that the arguments name; nullopt: the call has failed.
 io::Task<std::optional<JobSnapshot>> find_job(Call& call) {
     JobFilter filter{.id = std::string(call.arguments().text(Name::job))};
@@ -69,6 +76,7 @@ io::Task<std::optional<JobSnapshot>> find_job(Call& call) {
     if (!filter.id.empty()) {
         found = co_await call.context().jobs->find(call.core(), std::move(filter));
     }
+    drop_hidden(call, found);
     if (found.empty()) {
         call.fail(Code::not_found, "there is no such job");
         co_return std::nullopt;
@@ -91,6 +99,7 @@ io::Task<void> list_jobs(Call& call) {
     const bool is_active_only = filter.is_alive_only;
     std::vector<JobSnapshot> jobs =
         co_await call.context().jobs->find(call.core(), std::move(filter));
+    drop_hidden(call, jobs);
     if (is_active_only) {
         std::erase_if(jobs, [](const JobSnapshot& job) { return job.state != JobState::running; });
     }
@@ -128,6 +137,7 @@ io::Task<void> wait_for_job(Call& call) {
         }
         timeout_s = std::min(timeout_s, wait_s_max);
     }
+    if (!co_await find_job(call)) co_return;
     const auto timeout_ns = static_cast<uint64_t>(timeout_s * double(ns_per_s));
     const Result<JobSnapshot> job = co_await call.context().jobs->wait(
         call.core(), std::string(call.arguments().text(Name::job)), timeout_ns);

@@ -75,13 +75,17 @@ io::Task<void> ping(Call& call) {
 }
 
 io::Task<void> log_in(Call& call) {
+    const bool is_required = call.context().access.is_required(call.core());
+    if (is_required && !call.log_in(call.arguments().text(Name::token))) {
+        co_return call.fail(Code::unauthenticated, "there is no such token");
+    }
     Writer writer = call.reply();
     writer.map(2);
     writer.text("required");
-    writer.boolean(false);
-    writer.pair("message",
-                "access control is off on this node: every call is allowed without a token");
-    co_return;
+    writer.boolean(is_required);
+    writer.pair("message", is_required ? "logged in"
+                                       : "access control is off on this node: every call is "
+                                         "allowed without a token");
 }
 
 io::Task<void> node_status(Call& call) {
@@ -93,7 +97,7 @@ io::Task<void> node_status(Call& call) {
     writer.pair("node", node.node_id);
     writer.pair("version", node.version);
     writer.pair("uptime_s", (now_ns - std::min(now_ns, node.started_ns)) / ns_per_s);
-    writer.pair("buckets", call.service().buckets(call.core()).size());
+    writer.pair("buckets", visible_buckets(call).size());
     writer.pair("objects", usage.objects);
     writer.pair("bytes", usage.object_bytes);
     writer.pair("io_backend", node.io_backend);

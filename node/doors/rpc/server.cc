@@ -1,5 +1,7 @@
 #include "node/doors/rpc/server.h"
 
+#include <unistd.h>
+
 #include <cstring>
 #include <list>
 #include <utility>
@@ -16,6 +18,12 @@ constexpr uint32_t receive_bytes = 64_KiB;
 constexpr uint64_t holds_buffer_ns = 1 * ns_per_s;
 // Messages that are taken before others come to their turn.
 constexpr uint32_t turn_messages_max = 256;
+
+// Whose files ours are, or who may read every file, needs no token: a Unix socket says who it is.
+Principal principal_of_peer(io::Reactor& reactor, int descriptor) {
+    const std::optional<uint32_t> user = reactor.kernel().peer_user(descriptor);
+    return {{}, user && (*user == 0 || *user == geteuid())};
+}
 
 }  // namespace
 
@@ -54,11 +62,11 @@ private:
 };
 
 struct Server::State {
-    State(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& loop,
-          io::BufferPool& pool, const ServerLimits& bounds)
+    State(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
+          io::Reactor& loop, io::BufferPool& pool, const ServerLimits& bounds)
         : reactor(loop),
           buffers(pool),
-          context(service, node, loop, pool),
+          context(service, node, access, loop, pool),
           limits(bounds),
           gate(loop) {
         context.jobs = &jobs;
@@ -78,9 +86,9 @@ struct Server::State {
     io::Cancel stopping;
 };
 
-Server::Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& reactor,
-               io::BufferPool& buffers, const ServerLimits& limits)
-    : state_(std::make_unique<State>(service, jobs, node, reactor, buffers, limits)) {}
+Server::Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
+               io::Reactor& reactor, io::BufferPool& buffers, const ServerLimits& limits)
+    : state_(std::make_unique<State>(service, jobs, node, access, reactor, buffers, limits)) {}
 
 Server::~Server() {
     ASSERT(state_->connections.empty());
@@ -130,6 +138,7 @@ Server::Connection::Connection(State& server, int descriptor)
     : server_(server),
       socket_(server.reactor, descriptor),
       session_(server.context, server.reactor.kernel().local_address(descriptor).is_unix(),
+               principal_of_peer(server.reactor, descriptor),
                [this] {
                    changed_.set();
                    to_send_.set();

@@ -18,9 +18,9 @@ struct ServerLimits {
 // Made, used and stopped on its core.
 class Server final : public ConnectionServer {
 public:
-    // `service`, `jobs` and `node` outlive it, and so do the core's reactor and buffers.
-    Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, io::Reactor& reactor,
-           io::BufferPool& buffers, const ServerLimits& limits);
+    // `service`, `jobs`, `node` and `access` outlive it, and so do the core's reactor and buffers.
+    Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
+           io::Reactor& reactor, io::BufferPool& buffers, const ServerLimits& limits);
     ~Server() override;  // asserts that stop() ran
 
     void serve(int descriptor) override;

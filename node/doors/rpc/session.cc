@@ -19,9 +19,10 @@ constexpr uint64_t notification_type = 2;
 
 }  // namespace
 
-Context::Context(ObjectService& objects, const NodeIdentity& identity, io::Reactor& loop,
-                 io::BufferPool& pool)
+Context::Context(ObjectService& objects, const NodeIdentity& identity, const Access& list,
+                 io::Reactor& loop, io::BufferPool& pool)
     : service(objects),
+      access(list),
       node(identity),
       reactor(loop),
       buffers(pool),
@@ -51,14 +52,16 @@ bool Leases::release(uint64_t lease) {
     return true;
 }
 
-Session::Session(Context& context, bool passes_descriptors, std::function<void()> on_change)
+Session::Session(Context& context, bool passes_descriptors, Principal principal,
+                 std::function<void()> on_change)
     : context_(context),
       outbox_(context.buffers),
       nowhere_(context.buffers),
       leases_(context),
       calls_(context.reactor),
       on_change_(std::move(on_change)),
-      passes_descriptors_(passes_descriptors) {
+      passes_descriptors_(passes_descriptors),
+      principal_(principal) {
     nowhere_.close();
 }
 
@@ -178,7 +181,57 @@ std::optional<Failure> Call::read_request() {
         method_->parameters, message_, is_one_map ? &message_.first(parameters) : nullptr);
     if (!bound) return std::move(bound).error();
     arguments_ = *bound;
-    return std::nullopt;
+    return authorize();
+}
+
+// What the declaration asks for; the items of a batch are looked at one by one, where they are
+// read.
+std::optional<Failure> Call::authorize() {
+    if (!context().access.is_required(core()) || method_->wanted == access::anyone) {
+        return std::nullopt;
+    }
+    const bool has_upload = arguments_.has(Name::upload);
+    if (!arguments_.has(Name::bucket) && !has_upload) return check_access(method_->wanted, nullptr);
+    BucketName name;
+    // Whom we do not know is told nothing of names; a wrong one is refused by the call itself.
+    if (auto failure = check_access(access::any_role, nullptr)) return failure;
+    const std::string_view text = has_upload ? bucket_of_upload(arguments_.text(Name::upload))
+                                             : arguments_.text(Name::bucket);
+    if (auto failure = read_bucket(text, name)) return failure;
+    if (auto failure = check_access(method_->wanted, &name)) return failure;
+    if (!arguments_.has(Name::to_bucket)) return std::nullopt;
+    if (auto failure = read_bucket(arguments_.text(Name::to_bucket), name)) return failure;
+    return check_access(method_->wanted_there, &name);
+}
+
+std::optional<Failure> Call::check_access(uint64_t wanted, const BucketName* bucket) const {
+    const Context& context = session_->context_;
+    switch (context.access.decide(context.core, session_->principal_, wanted, bucket)) {
+        case Decision::allowed:
+            return std::nullopt;
+        case Decision::unauthenticated:
+            return Failure{Code::unauthenticated, "a token is required; see auth.login", {}, 0, {}};
+        case Decision::forbidden:
+            break;
+    }
+    return Failure{Code::refused,
+                   fmt::format("the token \"{}\" does not allow this",
+                               context.access.name_of(context.core, session_->principal_)),
+                   {},
+                   0,
+                   {}};
+}
+
+bool Call::may_see(const BucketName& bucket) const {
+    return !check_access(access::head_bucket, &bucket);
+}
+
+bool Call::log_in(std::string_view token) {
+    const Principal shown{hash_of_token(token), false};
+    const bool is_known = context().access.decide(core(), shown, access::any_role, nullptr) !=
+                          Decision::unauthenticated;
+    if (is_known) session_->principal_ = shown;
+    return is_known;
 }
 
 const BucketName* Call::bucket() {

@@ -19,6 +19,7 @@
 #include "node/doors/rpc/declaration.h"
 #include "node/doors/rpc/outbox.h"
 #include "node/node_identity.h"
+#include "node/service/access.h"
 #include "node/service/object_service.h"
 
 namespace penstock::node {
@@ -40,11 +41,12 @@ constexpr uint64_t list_bytes_max = 1 << 20;       // of names in one
 
 // What all sessions of a core stand on; all of it outlives them.
 struct Context {
-    Context(ObjectService& objects, const NodeIdentity& identity, io::Reactor& loop,
-            io::BufferPool& pool);
+    Context(ObjectService& objects, const NodeIdentity& identity, const Access& list,
+            io::Reactor& loop, io::BufferPool& pool);
     ~Context();
 
     ObjectService& service;
+    const Access& access;
     Jobs* jobs = nullptr;  // set before the first call
     const NodeIdentity& node;
     io::Reactor& reactor;
@@ -83,8 +85,10 @@ private:
 class Session {
 public:
     // `on_change` is called when there is something to send or a call has ended; never after
-    // finish() is done. `passes_descriptors`: the client is on a Unix socket.
-    Session(Context& context, bool passes_descriptors, std::function<void()> on_change);
+    // finish() is done. `passes_descriptors`: the client is on a Unix socket. `principal`: who it
+    // is before it logs in.
+    Session(Context& context, bool passes_descriptors, Principal principal,
+            std::function<void()> on_change);
     ~Session();
 
     // Begins the call that a whole message asks for; its bytes are not needed any more afterwards.
@@ -114,6 +118,7 @@ private:
     io::Gate calls_;
     std::function<void()> on_change_;
     bool passes_descriptors_;
+    Principal principal_;
 };
 
 }  // namespace penstock::node::rpc

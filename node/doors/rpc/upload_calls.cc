@@ -23,13 +23,12 @@ std::string text_of_upload(std::string_view id, const BucketName& bucket, std::s
 
 std::expected<UploadName, Failure> read_upload(std::string_view text) {
     const Failure unknown{Code::not_found, "the upload does not exist", {}, 0, {}};
+    const std::string_view bucket = bucket_of_upload(text);
+    if (bucket.empty()) return std::unexpected(unknown);
     const size_t at = text.find('@');
-    const size_t slash = at == std::string_view::npos ? at : text.find('/', at);
-    if (slash == std::string_view::npos) return std::unexpected(unknown);
-    UploadName name{std::string(text.substr(0, at)), {}, std::string(text.substr(slash + 1))};
-    if (read_bucket(text.substr(at + 1, slash - at - 1), name.bucket)) {
-        return std::unexpected(unknown);
-    }
+    UploadName name{
+        std::string(text.substr(0, at)), {}, std::string(text.substr(at + 1 + bucket.size() + 1))};
+    if (read_bucket(bucket, name.bucket)) return std::unexpected(unknown);
     return name;
 }
 
@@ -59,6 +58,13 @@ bool is_data_too_large(const Call& call) {
 }
 
 }  // namespace
+
+std::string_view bucket_of_upload(std::string_view upload) {
+    const size_t at = upload.find('@');
+    const size_t slash = at == std::string_view::npos ? at : upload.find('/', at);
+    if (slash == std::string_view::npos) return "";
+    return upload.substr(at + 1, slash - at - 1);
+}
 
 io::Task<void> begin_upload(Call& call) {
     if (call.bucket() == nullptr) co_return;

@@ -36,7 +36,8 @@ io::Task<void> serve(io::Cores& cores, const NodeIdentity& node) {
                           &cores.pool(), disk.get(), &reactor.clock()};
     const auto jobs = co_await Jobs::open(parts, {}, log);
     ASSERT(jobs);
-    AisDoor door(service, **jobs, node, reactor);
+    const Access access(1);
+    AisDoor door(service, **jobs, node, access, reactor);
     DoorHandler handler(door);
     io::http::Server server(reactor, cores.buffers(0), handler, {});
     const Result<io::Address> address = io::Address::parse(node.http_address);

@@ -130,7 +130,8 @@ protected:
     std::unique_ptr<io::BlockingDisk> disk_ = storage_.make_blocking_disk();
     std::unique_ptr<io::Pool> pool_ = io::make_inline_pool();
     std::unique_ptr<Jobs> jobs_ = open_jobs(service_, reactor_, buffers_, *pool_, *disk_, log_);
-    AisDoor door_{service_, *jobs_, node_, reactor_};
+    Access access_{1};
+    AisDoor door_{service_, *jobs_, node_, access_, reactor_};
 };
 
 }  // namespace penstock::node::testing

@@ -57,8 +57,8 @@ protected:
         reactor_.run_until_done(jobs_->stop());
     }
 
-    void open_session(bool passes_descriptors) {
-        session_ = std::make_unique<rpc::Session>(context_, passes_descriptors, [] {});
+    void open_session(bool passes_descriptors, Principal principal = {}) {
+        session_ = std::make_unique<rpc::Session>(context_, passes_descriptors, principal, [] {});
     }
     void close_session() {
         if (session_ == nullptr) return;
@@ -152,7 +152,8 @@ protected:
     io::MemoryStorage storage_;
     std::unique_ptr<io::Disk> disk_ = storage_.make_disk(reactor_, *pool_);
     std::unique_ptr<Jobs> jobs_;
-    rpc::Context context_{service_, node_, reactor_, buffers_};
+    Access access_{1};
+    rpc::Context context_{service_, node_, access_, reactor_, buffers_};
     std::unique_ptr<rpc::Session> session_;
     std::string answered_;
     std::vector<io::Descriptor> passed_;
