@@ -22,6 +22,7 @@ struct CommandLine {
     std::string server;  // a URL or unix:PATH
 
     std::string directory;
+    std::vector<std::string> more_directories;  // the node's other mountpaths
     std::string stream;   // a file, or "-"
     std::string adopted;  // import --adopt: a directory of files
     std::string bucket;

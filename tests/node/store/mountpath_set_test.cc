@@ -614,7 +614,7 @@ protected:
     }
 
     static constexpr int objects = 12;
-    static constexpr uint64_t calls_min = 60;  // that such a change makes
+    static constexpr uint64_t calls_min = 40;  // that such a change makes
 };
 
 Status attach_b(SetHarness& harness) {
