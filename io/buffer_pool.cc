@@ -13,23 +13,8 @@ uint32_t class_of(uint32_t size) {
 
 }  // namespace
 
-Buffer::Buffer(Buffer&& other) noexcept
-    : pool_(std::exchange(other.pool_, nullptr)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
-
-Buffer& Buffer::operator=(Buffer&& other) noexcept {
-    if (this != &other) {
-        if (data_ != nullptr) pool_->give_back(data_, size_);
-        pool_ = std::exchange(other.pool_, nullptr);
-        data_ = std::exchange(other.data_, nullptr);
-        size_ = std::exchange(other.size_, 0);
-    }
-    return *this;
-}
-
-Buffer::~Buffer() {
-    if (data_ != nullptr) pool_->give_back(data_, size_);
+void Buffer::give_back() noexcept {
+    pool_->give_back(data_, size_);
 }
 
 BufferPool::BufferPool(uint64_t kept_bytes_max) : kept_bytes_max_(kept_bytes_max) {}

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "io/base/bytes.h"
@@ -22,9 +23,22 @@ class BufferPool;
 class Buffer {
 public:
     Buffer() = default;
-    Buffer(Buffer&& other) noexcept;
-    Buffer& operator=(Buffer&& other) noexcept;
-    ~Buffer();
+    Buffer(Buffer&& other) noexcept
+        : pool_(other.pool_), data_(std::exchange(other.data_, nullptr)), size_(other.size_) {
+        other.size_ = 0;
+    }
+    Buffer& operator=(Buffer&& other) noexcept {
+        if (this != &other) {
+            if (data_ != nullptr) give_back();
+            pool_ = other.pool_;
+            data_ = std::exchange(other.data_, nullptr);
+            size_ = std::exchange(other.size_, 0);
+        }
+        return *this;
+    }
+    ~Buffer() {
+        if (data_ != nullptr) give_back();
+    }
 
     std::byte* data() { return data_; }
     const std::byte* data() const { return data_; }
@@ -37,6 +51,7 @@ private:
     friend class BufferPool;
     Buffer(BufferPool* pool, std::byte* data, uint32_t size)
         : pool_(pool), data_(data), size_(size) {}
+    void give_back() noexcept;
 
     BufferPool* pool_ = nullptr;
     std::byte* data_ = nullptr;

@@ -2,12 +2,22 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 
 namespace penstock::io {
+namespace {
+
+std::unexpected<Error> write_error(int number) {
+    Error error = error_from_errno(number, "write", "memfd");
+    error.code = Errc::unavailable;
+    return fail(std::move(error));
+}
+
+}  // namespace
 
 Result<MemoryFile> MemoryFile::create(const char* name) {
     Descriptor descriptor(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -22,12 +32,24 @@ Status MemoryFile::append(Bytes bytes) {
         const ssize_t count = ::pwrite(descriptor_.get(), bytes.data(), bytes.size(),
                                        static_cast<off_t>(size_bytes_));
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) {
-            Error error = error_from_errno(errno, "write", "memfd");
-            error.code = Errc::unavailable;
-            return fail(std::move(error));
-        }
+        if (count < 0) return write_error(errno);
         bytes = bytes.subspan(static_cast<size_t>(count));
+        size_bytes_ += static_cast<uint64_t>(count);
+    }
+    return {};
+}
+
+Status MemoryFile::append_file(int descriptor, uint64_t offset, uint64_t size) {
+    const int to = descriptor_.get();
+    // sendfile() writes where the file stands, and append() does not move that.
+    if (::lseek(to, static_cast<off_t>(size_bytes_), SEEK_SET) < 0) return write_error(errno);
+    auto from = static_cast<off_t>(offset);
+    while (size > 0) {
+        const ssize_t count = ::sendfile(to, descriptor, &from, size);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return write_error(errno);
+        if (count == 0) return fail(Errc::corrupt, "a file ends early");
+        size -= static_cast<uint64_t>(count);
         size_bytes_ += static_cast<uint64_t>(count);
     }
     return {};

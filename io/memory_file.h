@@ -21,6 +21,9 @@ public:
 
     // Behind what was written before; `unavailable` when memory is short. Not after seal().
     Status append(Bytes bytes);
+    // The same of a file's bytes, which are in memory: copied once, by the system. What the file
+    // does not hold is `corrupt`.
+    Status append_file(int descriptor, uint64_t offset, uint64_t size);
     uint64_t size_bytes() const { return size_bytes_; }
     // F_SEAL_WRITE, SHRINK, GROW and SEAL: final, for this process too. Gives the descriptor away.
     Result<Descriptor> seal();

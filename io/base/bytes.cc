@@ -15,11 +15,11 @@ int digit_value(char digit) {
 }  // namespace
 
 std::string hex_from_bytes(Bytes bytes) {
-    std::string text;
-    text.reserve(bytes.size() * 2);
+    std::string text(bytes.size() * 2, '0');
+    char* to = text.data();
     for (const std::byte byte : bytes) {
-        text.push_back(digits[std::to_integer<unsigned>(byte) >> 4]);
-        text.push_back(digits[std::to_integer<unsigned>(byte) & 15]);
+        *to++ = digits[std::to_integer<unsigned>(byte) >> 4];
+        *to++ = digits[std::to_integer<unsigned>(byte) & 15];
     }
     return text;
 }

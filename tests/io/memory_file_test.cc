@@ -52,6 +52,27 @@ TEST(MemoryFileTest, WhatIsSealedCannotBeChangedByAnybody) {
     ::munmap(mapped, 7);
 }
 
+TEST(MemoryFileTest, TakesRangesOfFilesBetweenBytes) {
+    Result<MemoryFile> source = MemoryFile::create("source");
+    ASSERT_TRUE(source);
+    ASSERT_TRUE(source->append(as_bytes("0123456789")));
+    const Result<Descriptor> from = source->seal();
+    ASSERT_TRUE(from);
+
+    Result<MemoryFile> file = MemoryFile::create("test");
+    ASSERT_TRUE(file);
+    ASSERT_TRUE(file->append(as_bytes("a")));
+    ASSERT_TRUE(file->append_file(from->get(), 2, 3));
+    ASSERT_TRUE(file->append(as_bytes("b")));
+    ASSERT_TRUE(file->append_file(from->get(), 9, 1));
+    const Status beyond = file->append_file(from->get(), 9, 2);
+    ASSERT_FALSE(beyond);
+    EXPECT_EQ(beyond.error().code, Errc::corrupt);
+    const Result<Descriptor> sealed = file->seal();
+    ASSERT_TRUE(sealed);
+    EXPECT_EQ(content_of(sealed->get()), "a234b99");
+}
+
 TEST(MemoryFileTest, AReopenedFileSharesNoFlagsAndCannotBeWritten) {
     Result<MemoryFile> file = MemoryFile::create("test");
     ASSERT_TRUE(file);

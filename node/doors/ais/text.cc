@@ -188,16 +188,24 @@ std::optional<bool> boolean_from(std::string_view text) {
 }
 
 std::string http_date(uint64_t wall_ns) {
-    const std::tm time = utc_time(wall_ns);
-    std::string text = "Day, 00 Mon 0000 00:00:00 GMT";
-    std::memcpy(text.data(), days[size_t(time.tm_wday)], 3);
-    put_two_digits(text.data() + 5, time.tm_mday);
-    std::memcpy(text.data() + 8, months[size_t(time.tm_mon)], 3);
-    put_two_digits(text.data() + 12, (time.tm_year + 1900) / 100);
-    put_two_digits(text.data() + 14, time.tm_year % 100);
-    put_two_digits(text.data() + 17, time.tm_hour);
-    put_two_digits(text.data() + 20, time.tm_min);
-    put_two_digits(text.data() + 23, time.tm_sec);
+    constexpr uint32_t day_s = 24 * 3600;
+    const uint64_t day = wall_ns / ns_per_second / day_s;
+    const auto second = static_cast<uint32_t>(wall_ns / ns_per_second % day_s);
+    // Most objects that are read one after the other are of the same day.
+    thread_local uint64_t known_day = UINT64_MAX;
+    thread_local std::string text = "Day, 00 Mon 0000 00:00:00 GMT";
+    if (day != known_day) {
+        const std::tm time = utc_time(wall_ns);
+        std::memcpy(text.data(), days[size_t(time.tm_wday)], 3);
+        put_two_digits(text.data() + 5, time.tm_mday);
+        std::memcpy(text.data() + 8, months[size_t(time.tm_mon)], 3);
+        put_two_digits(text.data() + 12, (time.tm_year + 1900) / 100);
+        put_two_digits(text.data() + 14, time.tm_year % 100);
+        known_day = day;
+    }
+    put_two_digits(text.data() + 17, static_cast<int>(second / 3600));
+    put_two_digits(text.data() + 20, static_cast<int>(second / 60 % 60));
+    put_two_digits(text.data() + 23, static_cast<int>(second % 60));
     return text;
 }
 

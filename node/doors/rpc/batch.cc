@@ -1,10 +1,11 @@
 // object.get_many: many objects and members in one answer.
 //
 // Items are taken in windows: all of a window are read, several at a time, in the order in which
-// they lie on the disk where that matters, and then given out in the order of the request, or in
-// which they were read. A window is as wide as its objects are small, so that a batch's memory is
-// bounded whatever is in it. What is not in memory after its read (a large object) is read when its
-// turn to be given out comes.
+// they lie on the disk where that matters. What is read is given out at once if it is its turn (in
+// the order of the request, or any), so that its buffer, still in the processor's cache, serves the
+// next read; the rest is held until the window is read. A window is as wide as its objects are
+// small, so that a batch's memory is bounded whatever is in it. What is not in memory after its read
+// (a large object) is read when its turn to be given out comes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -53,7 +54,7 @@ public:
         size_bytes_ += bytes.size();
         if (is_file() && bytes.size() >= gathered_bytes) {
             TRY_STATUS(flush());
-            return file_->append(bytes);
+            return checked(file_->append(bytes));
         }
         if (gathered_.size + bytes.size() > gathered_.buffer.size()) {
             TRY_STATUS(make_room(static_cast<uint32_t>(bytes.size())));
@@ -62,6 +63,14 @@ public:
         gathered_.size += static_cast<uint32_t>(bytes.size());
         return {};
     }
+    // Only where is_file(); the caller has looked that it fits.
+    Status append(const io::FileRange& range) {
+        TRY_STATUS(flush());
+        size_bytes_ += range.size;
+        return checked(file_->append_file(range.descriptor, range.offset, range.size));
+    }
+    // The memory file lacks bytes that are counted: what follows would not lie where it is said to.
+    bool is_broken() const { return is_broken_; }
     io::Chunk take_chunk() { return std::move(gathered_); }
     Result<io::Descriptor> take_descriptor() {
         TRY_STATUS(flush());
@@ -75,6 +84,10 @@ private:
         if (gathered_.size == 0) return {};
         const Status written = file_->append(gathered_.bytes());
         gathered_.size = 0;
+        return checked(written);
+    }
+    Status checked(Status written) {
+        is_broken_ = is_broken_ || !written;
         return written;
     }
     Status make_room(uint32_t bytes) {
@@ -97,6 +110,7 @@ private:
     io::Chunk gathered_;
     std::optional<io::MemoryFile> file_;
     uint64_t size_bytes_ = 0;
+    bool is_broken_ = false;
 };
 
 class Batch {
@@ -130,7 +144,13 @@ private:
     void plan(uint32_t begin, uint32_t end);
     io::Task<void> read_window();
     io::Task<void> read_some();
-    io::Task<std::optional<Failure>> give_out(uint32_t index);
+    struct Held {
+        uint32_t index = 0;
+        Result<OpenedObject> opened;
+    };
+
+    bool give_out_now(uint32_t index, Result<OpenedObject>& opened);
+    io::Task<std::optional<Failure>> give_out(Held& held);
     io::Task<Status> append_body(OpenedObject& opened);
     void write_entries(Writer& writer) const;
 
@@ -143,11 +163,9 @@ private:
     Content content_;
     std::vector<Entry> entries_;
 
-    // The window: which items, in the order of reading; what came of them; in which order.
+    // The window: which items, in the order of reading; what was read before its turn came.
     std::vector<uint32_t> order_;
-    std::vector<Result<OpenedObject>> opened_;
-    std::vector<uint32_t> done_;
-    uint32_t begin_ = 0;
+    std::vector<Held> held_;
     uint32_t next_ = 0;
     uint32_t readers_ = 0;
     io::Event window_done_;
@@ -203,7 +221,6 @@ std::optional<Failure> Batch::read_items() {
 
 // While nothing has to wait for the disk the order of reading costs more than it is worth.
 void Batch::plan(uint32_t begin, uint32_t end) {
-    begin_ = begin;
     order_.resize(end - begin);
     for (uint32_t index = begin; index < end; ++index) order_[index - begin] = index;
     if (!context_.reads_wait || order_.size() < 2) return;
@@ -223,23 +240,19 @@ io::Task<void> Batch::read_some() {
         const uint32_t index = order_[next_++];
         const Item& item = items_[index];
         const ObjectAddress address{*item.bucket, item.name};
-        Result<OpenedObject>& place = opened_[index - begin_];
-        if (item.member) {
-            place = co_await call_.service().get_member(context_.core, address, *item.member, "",
-                                                        item.range);
-        } else {
-            place = co_await call_.service().get(context_.core, address, item.range);
-        }
-        done_.push_back(index);
+        Result<OpenedObject> opened =
+            item.member
+                ? co_await call_.service().get_member(context_.core, address, *item.member, "",
+                                                      item.range)
+                : co_await call_.service().get(context_.core, address, item.range);
+        if (!give_out_now(index, opened)) held_.push_back({index, std::move(opened)});
     }
     if (--readers_ == 0) window_done_.set();
 }
 
 // A reader goes on until it has to wait; only then does the next one begin.
 io::Task<void> Batch::read_window() {
-    opened_.clear();
-    opened_.resize(order_.size());
-    done_.clear();
+    held_.clear();
     next_ = 0;
     window_done_.reset();
     readers_ = 1;
@@ -255,6 +268,9 @@ io::Task<void> Batch::read_window() {
 
 io::Task<Status> Batch::append_body(OpenedObject& opened) {
     if (opened.body.is_chunk()) co_return content_.append(opened.body.chunk().bytes());
+    if (opened.body.is_file_range() && content_.is_file()) {
+        co_return content_.append(opened.body.file_range());
+    }
     uint64_t left = opened.range.size;
     const auto source = opened.body.into_source(context_.reactor, context_.buffers);
     for (;;) {
@@ -268,8 +284,27 @@ io::Task<Status> Batch::append_body(OpenedObject& opened) {
     co_return Status();
 }
 
-io::Task<std::optional<Failure>> Batch::give_out(uint32_t index) {
-    Result<OpenedObject>& opened = opened_[index - begin_];
+// False: it has to be held, and give_out() says what becomes of it.
+bool Batch::give_out_now(uint32_t index, Result<OpenedObject>& opened) {
+    if (!opened || (is_ordered_ && index != entries_.size())) return false;
+    const io::Body& body = opened->body;
+    const bool is_range = body.is_file_range() && content_.is_file();
+    if (!is_range && !body.is_chunk()) return false;
+    const uint64_t offset = content_.size_bytes();
+    if (offset + opened->range.size > content_.size_bytes_max()) return false;
+    const Status appended =
+        is_range ? content_.append(body.file_range()) : content_.append(body.chunk().bytes());
+    if (!appended) {
+        opened = std::unexpected(appended.error());
+        return false;
+    }
+    entries_.push_back({index, offset, opened->range.size, std::nullopt});
+    return true;
+}
+
+io::Task<std::optional<Failure>> Batch::give_out(Held& held) {
+    const uint32_t index = held.index;
+    Result<OpenedObject>& opened = held.opened;
     Entry& entry = entries_.emplace_back();
     entry.index = index;
     entry.offset = content_.size_bytes();
@@ -290,7 +325,7 @@ io::Task<std::optional<Failure>> Batch::give_out(uint32_t index) {
     }
     Failure failure = call_.failure_of(opened.error(), *items_[index].bucket);
     failure.item = index;
-    if (!skips_missing_) co_return failure;
+    if (!skips_missing_ || content_.is_broken()) co_return failure;
     entry.failure = std::move(failure);
     co_return std::nullopt;
 }
@@ -303,9 +338,9 @@ io::Task<std::optional<Failure>> Batch::read_all() {
         const uint64_t before_bytes = content_.size_bytes();
         plan(begin, end);
         co_await read_window();
-        if (is_ordered_) std::ranges::sort(done_);
-        for (const uint32_t index : done_) {
-            if (auto failure = co_await give_out(index)) co_return failure;
+        if (is_ordered_) std::ranges::sort(held_, {}, &Held::index);
+        for (Held& held : held_) {
+            if (auto failure = co_await give_out(held)) co_return failure;
         }
         const uint64_t average_bytes = (content_.size_bytes() - before_bytes) / (end - begin) + 1;
         width = static_cast<uint32_t>(
