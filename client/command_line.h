@@ -23,8 +23,8 @@ struct CommandLine {
 
     std::string directory;
     std::vector<std::string> more_directories;  // the node's other mountpaths
-    std::string stream;   // a file, or "-"
-    std::string adopted;  // import --adopt: a directory of files
+    std::string stream;                         // a file, or "-"
+    std::string adopted;                        // import --adopt: a directory of files
     std::string bucket;
     std::string token_name, role, token_file;  // token new
     std::vector<std::string> buckets;

@@ -20,7 +20,7 @@ constexpr const char* default_rpc = "127.0.0.1:51081";
 
 struct Settings {
     std::vector<std::string> data;                              // mountpaths
-    bool allows_missing_mountpath = false;  // starts although one is missing
+    bool allows_missing_mountpath = false;                      // starts although one is missing
     std::vector<io::Address> http{io::Address{default_http}};   // empty: off
     std::optional<io::Address> rpc = io::Address{default_rpc};  // none: off
     bool is_rpc_chosen = false;  // by whoever started it: then it is that address or none

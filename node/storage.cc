@@ -202,9 +202,8 @@ Status Storage::open_store(StoreOptions options, bool allows_missing) {
     set.store = std::move(options);
     set.store.is_live_bucket = live_buckets(*metadata_->state(0));
     set.allows_missing = allows_missing;
-    TRY(store_, cores_->run_on(0, [&] {
-        return MountpathSet::open(cores, plan_, disks, host_, set, log_);
-    }));
+    TRY(store_, cores_->run_on(
+                    0, [&] { return MountpathSet::open(cores, plan_, disks, host_, set, log_); }));
     return {};
 }
 
@@ -234,9 +233,8 @@ io::Task<Result<MountpathDisks*>> Storage::Host::open(std::string path) {
     Storage& storage = storage_;
     io::Cores& cores = *storage.cores_;
     io::Reactor& home = cores.reactor(0);
-    CO_TRY(std::unique_ptr<Directory> opened, co_await cores.pool().run(home, [&path] {
-        return open_directory(path);
-    }));
+    CO_TRY(std::unique_ptr<Directory> opened,
+           co_await cores.pool().run(home, [&path] { return open_directory(path); }));
     for (const auto& known : storage.directories_) {
         if (known->of.path == opened->of.path) co_return &known->of;
     }

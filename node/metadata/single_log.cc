@@ -213,8 +213,8 @@ private:
         round.changed.reset();
     }
 
-    static io::Task<void> append_to(io::Reactor& reactor, Result<io::Gate::Pass>, RoundPointer round,
-                                    KeeperPointer keeper) {
+    static io::Task<void> append_to(io::Reactor& reactor, Result<io::Gate::Pass>,
+                                    RoundPointer round, KeeperPointer keeper) {
         keeper->is_busy = true;
         const Status written = co_await write(reactor, *round, *keeper);
         keeper->is_busy = false;
@@ -315,8 +315,7 @@ private:
             const auto found = std::ranges::find_if(keepers_, [&at](const KeeperPointer& keeper) {
                 return keeper->home.disk == at.disk;
             });
-            KeeperPointer keeper =
-                found != keepers_.end() ? *found : std::make_shared<Keeper>(at);
+            KeeperPointer keeper = found != keepers_.end() ? *found : std::make_shared<Keeper>(at);
             // One whose device hangs is nobody's until its job has come back.
             if (!keeper->is_good() && !keeper->is_busy) co_await remake(keeper);
             keepers.push_back(std::move(keeper));

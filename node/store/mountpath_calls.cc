@@ -16,12 +16,12 @@ namespace {
 constexpr int attempts_max = 8;
 
 void add_usage(StoreUsage& sum, const StoreUsage& one) {
-    constexpr uint64_t StoreUsage::*fields[] = {
-        &StoreUsage::objects,         &StoreUsage::object_bytes,     &StoreUsage::disk_bytes,
-        &StoreUsage::corruptions,     &StoreUsage::log_records,      &StoreUsage::log_bytes,
-        &StoreUsage::log_groups,      &StoreUsage::log_syncs,        &StoreUsage::log_failures,
-        &StoreUsage::live_bytes,      &StoreUsage::segment_bytes,    &StoreUsage::compacted_bytes,
-        &StoreUsage::freed_bytes,     &StoreUsage::freed_segments,   &StoreUsage::lost_objects,
+    constexpr uint64_t StoreUsage::* fields[] = {
+        &StoreUsage::objects,          &StoreUsage::object_bytes,   &StoreUsage::disk_bytes,
+        &StoreUsage::corruptions,      &StoreUsage::log_records,    &StoreUsage::log_bytes,
+        &StoreUsage::log_groups,       &StoreUsage::log_syncs,      &StoreUsage::log_failures,
+        &StoreUsage::live_bytes,       &StoreUsage::segment_bytes,  &StoreUsage::compacted_bytes,
+        &StoreUsage::freed_bytes,      &StoreUsage::freed_segments, &StoreUsage::lost_objects,
         &StoreUsage::verified_objects, &StoreUsage::verified_bytes,
     };
     for (const auto field : fields) sum.*field += one.*field;
@@ -154,8 +154,8 @@ io::Task<Status> MountpathSet::pull(uint32_t core, const View& view, const Owner
     const Member& now = *view.members[owners.now];
     const Member& before = *view.members[owners.before];
     if (!before.store->has(name)) co_return Status();
-    const Result<bool> moved = co_await now.store->take_over(now.local(core), name, *before.store,
-                                                             before.local(core));
+    const Result<bool> moved =
+        co_await now.store->take_over(now.local(core), name, *before.store, before.local(core));
     if (!moved) co_return std::unexpected(moved.error());
     co_return Status();
 }
@@ -207,14 +207,14 @@ io::Task<Result<ObjectAttributes>> MountpathSet::put_by(uint32_t core, ObjectNam
         CO_TRY_STATUS(co_await prepare_put(core, *seen, owners, name, options));
     }
     const Member& owner = *seen->members[owners.now];
-    Result<ObjectAttributes> result = co_await owner.store->put(owner.local(core), name,
-                                                                std::move(body),
-                                                                std::move(options));
+    Result<ObjectAttributes> result =
+        co_await owner.store->put(owner.local(core), name, std::move(body), std::move(options));
     if (result && owners.may_move()) co_await drop_stale(core, *seen, owners, name);
     co_return result;
 }
 
-// What will be replaced is not moved first, where the answer does not depend on it: it may be large.
+// What will be replaced is not moved first, where the answer does not depend on it: it may be
+// large.
 io::Task<Status> MountpathSet::prepare_put(uint32_t core, const View& view, const Owners& owners,
                                            ObjectName name, PutOptions& options) {
     const Member& now = *view.members[owners.now];
@@ -379,11 +379,11 @@ io::Task<Result<ObjectAttributes>> MountpathSet::adopt(uint32_t core, ObjectName
 io::Task<Result<ObjectAttributes>> MountpathSet::set_custom(uint32_t core, ObjectName name,
                                                             CustomMetadata custom, bool replaces,
                                                             Durability durability) {
-    return change(core, name, {},
-                  [name, custom = std::move(custom), replaces, durability](StoreImpl& store,
-                                                                           uint32_t local) {
-                      return store.set_custom(local, name, custom, replaces, durability);
-                  });
+    return change(
+        core, name, {},
+        [name, custom = std::move(custom), replaces, durability](StoreImpl& store, uint32_t local) {
+            return store.set_custom(local, name, custom, replaces, durability);
+        });
 }
 
 io::Task<Result<std::string>> MountpathSet::begin_upload(uint32_t core, ObjectName name,
@@ -397,8 +397,8 @@ io::Task<Result<std::string>> MountpathSet::begin_upload(uint32_t core, ObjectNa
 io::Task<Result<PartAttributes>> MountpathSet::put_part(uint32_t core, ObjectName name,
                                                         std::string_view upload, uint32_t number,
                                                         io::Body body, PartOptions options) {
-    auto shared = std::make_shared<std::pair<io::Body, PartOptions>>(std::move(body),
-                                                                     std::move(options));
+    auto shared =
+        std::make_shared<std::pair<io::Body, PartOptions>>(std::move(body), std::move(options));
     return change(core, name, {.pulls = false, .may_repeat = false},
                   [name, upload, number, shared](StoreImpl& store, uint32_t local) {
                       return store.put_part(local, name, upload, number, std::move(shared->first),

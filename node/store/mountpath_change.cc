@@ -1,10 +1,10 @@
 // What changes a set: mountpaths that come, go, are switched off and on. On core 0, one change at a
 // time.
 //
-// A change of the map has four steps. Changes of objects wait (reads go on). Every store admits only
-// names that are its own before and after, and waits for what began earlier. Then it admits what is
-// its own by the new map, and versions count under the new generation: so whatever a name's new
-// owner writes is newer than all that its old one wrote. Then everybody gets the new map.
+// A change of the map has four steps. Changes of objects wait (reads go on). Every store admits
+// only names that are its own before and after, and waits for what began earlier. Then it admits
+// what is its own by the new map, and versions count under the new generation: so whatever a name's
+// new owner writes is newer than all that its old one wrote. Then everybody gets the new map.
 #include <algorithm>
 
 #include "io/base/random.h"
@@ -91,8 +91,9 @@ io::Task<Status> MountpathSet::bring_back(Member& member, MountpathDisks& disks,
     RegisteredMountpath& entry = entry_of(member);
     const uint64_t own = found.registry ? found.registry->generation : 0;
     if (!found.is_damaged && !registry_->may_be_copy_of(entry, own)) {
-        co_return refuse(disks.path + " is an old copy of that mountpath; give the disk that was "
-                                      "in use last");
+        co_return refuse(disks.path +
+                         " is an old copy of that mountpath; give the disk that was "
+                         "in use last");
     }
     member.disks = &disks;
     const uint32_t home_core = static_cast<uint32_t>(&entry - registry_->mountpaths.data()) %
@@ -116,8 +117,8 @@ io::Task<Status> MountpathSet::join(MountpathDisks& disks, const FoundMountpath&
         registry_.emplace();
         registry_->node = {random.next(), random.next()};
         registry_->generation = options_.store.map_version;
-        registry_->mountpaths.push_back(
-            {members_.front()->id, MountpathState::active, false, 0, members_.front()->disks->path});
+        registry_->mountpaths.push_back({members_.front()->id, MountpathState::active, false, 0,
+                                         members_.front()->disks->path});
     }
     Status joined = check_newcomer(found, *registry_);
     if (joined && registry_->mountpaths.size() >= mountpaths_max) {
@@ -128,8 +129,7 @@ io::Task<Status> MountpathSet::join(MountpathDisks& disks, const FoundMountpath&
     member->id = found.id;
     member->disks = &disks;
     member->is_now = member->was = false;
-    const auto home_core =
-        static_cast<uint32_t>(registry_->mountpaths.size() % cores_.size());
+    const auto home_core = static_cast<uint32_t>(registry_->mountpaths.size() % cores_.size());
     if (joined) joined = co_await open_store(*member, home_core, true);
     if (joined) joined = co_await take_in(std::move(member), disks.path);
     if (!joined && is_first && registry_->generation == options_.store.map_version) {

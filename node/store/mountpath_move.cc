@@ -25,9 +25,9 @@ io::Task<void> MountpathSet::move_until_done(io::Gate::Pass) {
         if (move_outcome_) move_outcome_ = co_await finish_moving();
         if (move_outcome_) break;
         if (!cancel_.is_cancelled()) {
-            log_.warning("objects could not be moved to their mountpath",
-                         {{"count", left},
-                          {"reason", std::string_view(move_outcome_.error().context)}});
+            log_.warning(
+                "objects could not be moved to their mountpath",
+                {{"count", left}, {"reason", std::string_view(move_outcome_.error().context)}});
         }
         move_round_done_.set();
         move_round_done_.reset();
@@ -98,16 +98,15 @@ io::Task<void> MountpathSet::move_one(Moves& moves, uint32_t slot, uint32_t to, 
     if (const auto& out = moves.view->map.out(to)) {
         moved = fail(Errc::unavailable, *out);
     } else {
-        const Result<bool> done = co_await owner.store->take_over(owner.local(0), name, *from.store,
-                                                                  from.local(0));
+        const Result<bool> done =
+            co_await owner.store->take_over(owner.local(0), name, *from.store, from.local(0));
         if (!done) moved = fail(done.error());
     }
     moves.slots.release();
     if (moved) co_return;
     moves.left += 1;
     if (!moves.first) co_return;
-    moves.first = fail(moved.error().code,
-                       std::string(name.object) + ": " + moved.error().context);
+    moves.first = fail(moved.error().code, std::string(name.object) + ": " + moved.error().context);
 }
 
 // An upload lives where its object belongs: what began before the change has to begin again.

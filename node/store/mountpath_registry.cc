@@ -67,8 +67,8 @@ Result<bool> is_blank(io::BlockingDisk& disk) {
     const auto metadata = disk.list("metadata");
     if (!metadata && metadata.error().code != Errc::not_found) return fail(metadata.error());
     const bool has_metadata = metadata && std::ranges::any_of(*metadata, [](const auto& entry) {
-        return entry.name != "lock";
-    });
+                                  return entry.name != "lock";
+                              });
     TRY(const auto segments, disk.list(log_directory));
     const bool has_log = std::ranges::any_of(
         segments, [](const auto& entry) { return segment_number(entry.name).has_value(); });
@@ -100,10 +100,10 @@ Status check_twins(const std::vector<FoundMountpath>& found) {
     for (size_t index = 0; index < found.size(); ++index) {
         for (size_t other = 0; other < index; ++other) {
             if (found[index].id != found[other].id) continue;
-            return refuse(fmt::format("{} and {} are the same mountpath ({}): one is a copy of the "
-                                      "other; give only the one that was in use last",
-                                      found[other].path, found[index].path,
-                                      text_of(found[index].id)));
+            return refuse(
+                fmt::format("{} and {} are the same mountpath ({}): one is a copy of the "
+                            "other; give only the one that was in use last",
+                            found[other].path, found[index].path, text_of(found[index].id)));
         }
     }
     return {};
@@ -112,17 +112,19 @@ Status check_twins(const std::vector<FoundMountpath>& found) {
 Status check_one(const FoundMountpath& each, const MountpathRegistry& newest) {
     if (each.registry && each.registry->node != newest.node) {
         if (is_free(each)) return {};
-        return refuse(each.path + " is a mountpath of another node; give the directory that "
-                                  "belongs here, or an empty one");
+        return refuse(each.path +
+                      " is a mountpath of another node; give the directory that "
+                      "belongs here, or an empty one");
     }
     const RegisteredMountpath* member = newest.find(each.id);
     if (member == nullptr) return check_newcomer(each, newest);
     if (each.is_damaged) return {};
     const uint64_t own = each.registry ? each.registry->generation : 0;
     if (newest.may_be_copy_of(*member, own)) return {};
-    return refuse(fmt::format("{} is an old copy of mountpath {} (generation {}, and {} is known "
-                              "of it); give the disk that was in use last",
-                              each.path, text_of(each.id), own, member->seen));
+    return refuse(
+        fmt::format("{} is an old copy of mountpath {} (generation {}, and {} is known "
+                    "of it); give the disk that was in use last",
+                    each.path, text_of(each.id), own, member->seen));
 }
 
 }  // namespace
@@ -158,10 +160,10 @@ std::string encode_registry(const MountpathRegistry& registry) {
         // A path with a line break in it is not worth a format of its own.
         std::string path = mountpath.path;
         std::ranges::replace(path, '\n', '?');
-        text += fmt::format("mountpath {} {}{} {} {}\n", text_of(mountpath.id),
-                            mountpath.is_disabled ? disabled_word : "",
-                            state_words[static_cast<size_t>(mountpath.state)], mountpath.seen,
-                            path);
+        text +=
+            fmt::format("mountpath {} {}{} {} {}\n", text_of(mountpath.id),
+                        mountpath.is_disabled ? disabled_word : "",
+                        state_words[static_cast<size_t>(mountpath.state)], mountpath.seen, path);
     }
     return text + fmt::format("crc {:08x}\n", crc32c(as_bytes(text)));
 }
@@ -255,9 +257,10 @@ Result<FoundMountpath> find_mountpath(io::BlockingDisk& disk, std::string path) 
 
 Status check_newcomer(const FoundMountpath& found, const MountpathRegistry& registry) {
     if (found.is_damaged) {
-        return refuse(found.path + ": its file `mountpaths` is damaged, and it is no mountpath of "
-                                   "this node; give the directory that belongs here, or an empty "
-                                   "one");
+        return refuse(found.path +
+                      ": its file `mountpaths` is damaged, and it is no mountpath of "
+                      "this node; give the directory that belongs here, or an empty "
+                      "one");
     }
     if (is_free(found)) return {};
     const bool is_of_node = found.registry && found.registry->node == registry.node;
@@ -275,8 +278,9 @@ Result<MountpathRegistry> registry_of(const std::vector<FoundMountpath>& found) 
     if (const MountpathRegistry* newest = newest_of(found)) return *newest;
     for (const FoundMountpath& each : found) {
         if (!each.is_damaged) continue;
-        return fail(Errc::corrupt, each.path + ": the file `mountpaths` is damaged, and no other "
-                                               "mountpath has a copy");
+        return fail(Errc::corrupt, each.path +
+                                       ": the file `mountpaths` is damaged, and no other "
+                                       "mountpath has a copy");
     }
     // Whichever holds something was a node on its own; there may be one of those.
     Random random = Random::from_system();
@@ -339,11 +343,12 @@ Result<MountpathPlan> plan_mountpaths(const std::vector<FoundMountpath>& found,
         // The place of a disk that is not there: it is not taken for another one.
         if (missing != nullptr) continue;
         if (was_moving) {
-            return refuse("objects are being moved between this node's mountpaths; start it "
-                          "without " + each.path + " until that is done");
+            return refuse(
+                "objects are being moved between this node's mountpaths; start it "
+                "without " +
+                each.path + " until that is done");
         }
-        const MountpathState state =
-            was_blank ? MountpathState::active : MountpathState::joining;
+        const MountpathState state = was_blank ? MountpathState::active : MountpathState::joining;
         registry.mountpaths.push_back(
             {each.id, state, false, each.registry ? each.registry->generation : 0, each.path});
     }

@@ -1,5 +1,5 @@
-// MountpathRegistry: which mountpaths a node has. Each of several mountpaths holds a copy, so that a
-// start knows whether all are there, and whether what it was given belongs together.
+// MountpathRegistry: which mountpaths a node has. Each of several mountpaths holds a copy, so that
+// a start knows whether all are there, and whether what it was given belongs together.
 //
 //     mountpaths   text, checksummed:
 //                  "penstock-mountpaths 1"
@@ -10,9 +10,9 @@
 //
 // A directory without the file is the only mountpath of its node, or empty. SEEN is the generation
 // that the mountpath's own copy had when this one was written: one whose copy has neither that, nor
-// the next, nor this generation, is an old copy of that disk, and is refused. Each change is written twice, so that
-// the generation that counts as SEEN is one that no disk had for longer than that took. PATH is where
-// it was last: for sentences only, a mountpath is known by its id.
+// the next, nor this generation, is an old copy of that disk, and is refused. Each change is
+// written twice, so that the generation that counts as SEEN is one that no disk had for longer than
+// that took. PATH is where it was last: for sentences only, a mountpath is known by its id.
 //
 // Functions wait for the disk and are called by jobs on the pool, or before there are cores.
 #pragma once
@@ -54,8 +54,8 @@ struct MountpathRegistry {
     const RegisteredMountpath* find(const Digest128& id) const;
     // Objects may lie where they belonged before the last change.
     bool is_moving() const;
-    // Whether a disk whose own copy has this generation is the one that was in use last. It may have
-    // got the second write of a change (below), or a change that was cut off.
+    // Whether a disk whose own copy has this generation is the one that was in use last. It may
+    // have got the second write of a change (below), or a change that was cut off.
     bool may_be_copy_of(const RegisteredMountpath& member, uint64_t own) const;
 };
 
@@ -72,8 +72,8 @@ Status write_registry(io::BlockingDisk& disk, const MountpathRegistry& registry)
 struct FoundMountpath {
     std::string path;
     Digest128 id;
-    bool is_blank = false;       // holds nothing yet
-    bool is_damaged = false;     // its copy of the registry cannot be read
+    bool is_blank = false;    // holds nothing yet
+    bool is_damaged = false;  // its copy of the registry cannot be read
     std::optional<MountpathRegistry> registry;
 };
 // Makes the directory's identity if it has none.

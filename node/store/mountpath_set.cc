@@ -134,9 +134,8 @@ io::Task<Status> MountpathSet::open_store(Member& member, uint32_t home_core, bo
         cores.push_back({&core.reactor, &core.buffers, member.disks->cores[number]});
     }
     const StoreOptions options = store_options(is_new);
-    auto opened = co_await io::on_core(home(), *cores.front().reactor, [&] {
-        return Store::open(cores, options, log_);
-    });
+    auto opened = co_await io::on_core(home(), *cores.front().reactor,
+                                       [&] { return Store::open(cores, options, log_); });
     if (!opened) co_return fail(opened.error());
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast): what Store::open() makes.
     member.store.reset(static_cast<StoreImpl*>(opened->release()));
@@ -175,8 +174,7 @@ void MountpathSet::place_members() {
 MountpathMap MountpathSet::make_map() const {
     std::vector<MountpathMap::Slot> slots;
     for (const auto& member : members_) {
-        slots.push_back(
-            {mountpath_digest(member->id), member->is_now, member->was, member->out});
+        slots.push_back({mountpath_digest(member->id), member->is_now, member->was, member->out});
     }
     return MountpathMap(std::move(slots));
 }
@@ -222,8 +220,8 @@ io::Task<Status> MountpathSet::check_unchanged() {
     for (const auto& member : members_) {
         if (member->store == nullptr) continue;
         io::BlockingDisk& disk = *member->disks->blocking;
-        const auto found = co_await member->disks->pool->run(
-            home(), [&disk] { return read_registry(disk); });
+        const auto found =
+            co_await member->disks->pool->run(home(), [&disk] { return read_registry(disk); });
         if (!found && found.error().code == Errc::corrupt) continue;
         if (!found) co_return fail(found.error());
         const uint64_t generation = *found ? (*found)->generation : 0;
@@ -246,8 +244,8 @@ io::Task<Status> MountpathSet::write_generation() {
     Status outcome;
     for (const auto& member : members_) {
         RegisteredMountpath* entry = registry_->find(member->id);
-        const bool is_reachable = member->store != nullptr && !member->is_gone &&
-                                  !member->has_failed && entry != nullptr;
+        const bool is_reachable =
+            member->store != nullptr && !member->is_gone && !member->has_failed && entry != nullptr;
         if (!is_reachable) continue;
         io::BlockingDisk& disk = *member->disks->blocking;
         const Status status = co_await member->disks->pool->run(
@@ -255,8 +253,8 @@ io::Task<Status> MountpathSet::write_generation() {
         if (status) {
             entry->seen = written.generation;
         } else if (outcome) {
-            outcome = fail(status.error().code,
-                           member->disks->path + ": " + status.error().context);
+            outcome =
+                fail(status.error().code, member->disks->path + ": " + status.error().context);
         }
     }
     co_return outcome;

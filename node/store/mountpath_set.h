@@ -28,8 +28,8 @@ namespace penstock::node {
 
 class StoreImpl;
 
-// The disks of a mountpath's directory: one for each core, and what waits runs on a pool of its own,
-// so that a device that hangs holds up nobody else's jobs.
+// The disks of a mountpath's directory: one for each core, and what waits runs on a pool of its
+// own, so that a device that hangs holds up nobody else's jobs.
 struct MountpathDisks {
     std::string path;
     io::BlockingDisk* blocking = nullptr;
@@ -87,8 +87,8 @@ struct MountpathFigures {
 class MountpathSet final : public Store {
 public:
     // On core 0. `disks` as `plan` counts them; all that is named outlives the set. Writes the
-    // registry, opens the stores, and goes on with moves that were under way. Fails as Store::open()
-    // does, and if one that is there cannot be opened and that is not allowed.
+    // registry, opens the stores, and goes on with moves that were under way. Fails as
+    // Store::open() does, and if one that is there cannot be opened and that is not allowed.
     static io::Task<Result<std::unique_ptr<MountpathSet>>> open(
         std::vector<MountpathCore> cores, MountpathPlan plan, std::vector<MountpathDisks*> disks,
         MountpathHost& host, MountpathSetOptions options, const Log& log);
@@ -192,7 +192,7 @@ private:
     };
     // What a core knows; replaced whole.
     struct View {
-        uint64_t number = 0;  // grows with each
+        uint64_t number = 0;        // grows with each
         bool is_switching = false;  // changes wait for the next view
         MountpathMap map;
         std::vector<Member*> members;  // by the map's slots
@@ -207,8 +207,8 @@ private:
         io::Event switched;  // pulsed
     };
 
-    MountpathSet(std::vector<MountpathCore> cores, MountpathHost& host,
-                 MountpathSetOptions options, const Log& log);
+    MountpathSet(std::vector<MountpathCore> cores, MountpathHost& host, MountpathSetOptions options,
+                 const Log& log);
 
     // mountpath_set.cc: opening, views.
     io::Task<Status> start(MountpathPlan plan, std::vector<MountpathDisks*> disks);
@@ -262,9 +262,10 @@ private:
                                         Durability durability);
     io::Task<Result<Version>> remove_once(uint32_t core, const View& view, ObjectName name,
                                           Condition condition, Durability durability);
-    io::Task<Result<std::vector<Status>>> remove_many_by(
-        uint32_t core, BucketId bucket, std::string_view bucket_label,
-        const std::vector<std::string_view>& names, Durability durability);
+    io::Task<Result<std::vector<Status>>> remove_many_by(uint32_t core, BucketId bucket,
+                                                         std::string_view bucket_label,
+                                                         const std::vector<std::string_view>& names,
+                                                         Durability durability);
     struct PairCall;
     io::Task<Result<ObjectAttributes>> pair_by(uint32_t core, ObjectName from, ObjectName to,
                                                ObjectCopyOptions options, bool is_rename);
@@ -278,8 +279,7 @@ private:
 
     // mountpath_change.cc: the set itself, on core 0.
     io::Task<Status> attach_here(std::string path);
-    io::Task<Status> bring_back(Member& member, MountpathDisks& disks,
-                                const FoundMountpath& found);
+    io::Task<Status> bring_back(Member& member, MountpathDisks& disks, const FoundMountpath& found);
     io::Task<Status> join(MountpathDisks& disks, const FoundMountpath& found);
     io::Task<Status> take_in(std::unique_ptr<Member> joined, const std::string& path);
     io::Task<Status> detach_here(std::string path, bool force);
@@ -335,10 +335,10 @@ private:
     bool is_switching_ = false;
     io::Gate background_;
     io::Cancel cancel_;
-    bool is_moving_ = false;      // move_until_done() runs
+    bool is_moving_ = false;  // move_until_done() runs
     bool is_watching_ = false;
-    Status move_outcome_;         // of its last round
-    io::Event move_round_done_;   // pulsed
+    Status move_outcome_;        // of its last round
+    io::Event move_round_done_;  // pulsed
     bool is_stopped_ = false;
     bool is_open_ = false;
 };

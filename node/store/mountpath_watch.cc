@@ -1,6 +1,6 @@
-// Whether the devices of several mountpaths answer: a file that is written, synced and read. A device
-// that hangs is known by the one that does not come back; calls that wait for it wait on, new ones
-// are refused at once. Nothing of this is on the way of a read or a change.
+// Whether the devices of several mountpaths answer: a file that is written, synced and read. A
+// device that hangs is known by the one that does not come back; calls that wait for it wait on,
+// new ones are refused at once. Nothing of this is on the way of a read or a change.
 #include <array>
 #include <cstring>
 
@@ -109,8 +109,8 @@ io::Task<void> MountpathSet::put_out(Member& member, std::string why) {
     member.has_failed = true;
     member.good_probes = 0;
     if (member.out == nullptr) {
-        member.out = std::make_shared<const std::string>("mountpath " + member.disks->path + ": " +
-                                                         why);
+        member.out =
+            std::make_shared<const std::string>("mountpath " + member.disks->path + ": " + why);
     }
     co_await show();
     start_reconciling();

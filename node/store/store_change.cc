@@ -275,7 +275,7 @@ io::Task<void> StoreImpl::reclaim_files(const Place& place) {
         // Who finds the first one gone looks the object up again; who has it keeps the rest.
         const FileId first = attributes->extents.front().file;
         co_await remove_file(first);
-        co_await drop_everywhere(first);  // whoever opened it between the two
+        co_await drop_everywhere(first);                 // whoever opened it between the two
         if (!co_await await_unpinned(first)) co_return;  // stopping: swept at the next start
         std::erase(files, first);
     }

@@ -102,8 +102,8 @@ public:
     // On any core, without waiting: whether there is such an object now.
     bool has(const ObjectName& name) const { return locator_->find(digest(name)).has_value(); }
     // The object `name` of `source` as it is, version, times and attachment included, and no longer
-    // there: unless this store has one of that name, which is newer; then only that. At every moment
-    // one of the two has it. False: there was nothing to move. Errors as get() and put().
+    // there: unless this store has one of that name, which is newer; then only that. At every
+    // moment one of the two has it. False: there was nothing to move. Errors as get() and put().
     io::Task<Result<bool>> take_over(uint32_t core, ObjectName name, StoreImpl& source,
                                      uint32_t source_core);
     // As copy() and rename(), from another mountpath: bytes are copied. A rename is a copy and a

@@ -5,8 +5,8 @@
 //
 // A move has one rule: the object is durable here before it is removed there. In between both
 // mountpaths have it, and this one's counts. It is begun only while it is still there, in the turn
-// that gives it its place in this log's order; who removes an object removes it there first. So what
-// was removed does not come back.
+// that gives it its place in this log's order; who removes an object removes it there first. So
+// what was removed does not come back.
 #include <algorithm>
 
 #include "io/base/units.h"
@@ -137,9 +137,8 @@ io::Task<Result<ObjectAttributes>> StoreImpl::copy_from(uint32_t number, ObjectN
 }
 
 io::Task<Result<ObjectAttributes>> StoreImpl::rename_from(uint32_t number, ObjectName to,
-                                                          StoreImpl& source,
-                                                          uint32_t source_number, ObjectName from,
-                                                          bool counts_versions) {
+                                                          StoreImpl& source, uint32_t source_number,
+                                                          ObjectName from, bool counts_versions) {
     Core& here = core(number);
     Core& there = source.core(source_number);
     CO_TRY(const io::Gate::Pass pass, here.gate.enter());

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Several mountpaths of one node: what is missing, foreign, copied or old is refused or answers
-errors; objects move when one comes or goes, under a load, and after kill -9; nothing is lost, nothing
-that was removed comes back, and every listing has each name once.
+errors; objects move when one comes or goes, under a load, and after kill -9; nothing is lost,
+nothing that was removed comes back, and every listing has each name once.
 
-    mountpaths.py PENSTOCKD [--objects N] [--kills N]
+    mountpaths.py --penstockd PATH [--objects N] [--kills N]
 """
 
 import argparse
@@ -316,7 +316,7 @@ def ignore(call):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("penstockd")
+    parser.add_argument("--penstockd", required=True)
     parser.add_argument("--objects", type=int, default=400)
     parser.add_argument("--kills", type=int, default=6)
     options = parser.parse_args()

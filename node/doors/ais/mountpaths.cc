@@ -58,7 +58,7 @@ io::Task<OrderedJson> mountpaths_json(Call& call) {
         available.push_back(call.node.data_path);
     } else {
         for (const MountpathFigures& figures : co_await call.mountpaths->figures(call.core)) {
-            OrderedJson& list = !figures.out.empty()                              ? disabled
+            OrderedJson& list = !figures.out.empty()                       ? disabled
                                 : figures.state == MountpathState::leaving ? leaving
                                                                            : available;
             list.push_back(figures.path);
@@ -76,12 +76,14 @@ io::Task<Reply> change_mountpaths(Call& call, const Action& action) {
     if (path.empty()) {
         co_return refuse(400, "", "the value must be a mountpath: an absolute path");
     }
-    if (action.action == "attach-mp") co_return reply_to(co_await set.attach(call.core, path), path);
+    if (action.action == "attach-mp")
+        co_return reply_to(co_await set.attach(call.core, path), path);
     if (action.action == "detach-mp") {
         const bool gives_up = boolean_from(call.query.find("dntres").value_or("")).value_or(false);
         co_return reply_to(co_await set.detach(call.core, path, gives_up), path);
     }
-    if (action.action == "enable-mp") co_return reply_to(co_await set.enable(call.core, path), path);
+    if (action.action == "enable-mp")
+        co_return reply_to(co_await set.enable(call.core, path), path);
     if (action.action == "disable-mp") {
         co_return reply_to(co_await set.disable(call.core, path), path);
     }

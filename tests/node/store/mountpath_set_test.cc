@@ -1,5 +1,5 @@
-// A set of mountpaths on disks in memory: placement, moves, what is refused at a start; each call of
-// a disk fails in turn, and the power goes at any moment of an attach and a detach.
+// A set of mountpaths on disks in memory: placement, moves, what is refused at a start; each call
+// of a disk fails in turn, and the power goes at any moment of an attach and a detach.
 #include "node/store/mountpath_set.h"
 
 #include <gtest/gtest.h>
@@ -217,8 +217,7 @@ TEST_F(MountpathSetTest, ListingsInPagesAndDirectories) {
     ASSERT_TRUE(harness.begin({&a_, &b_, &c_}));
     std::set<std::string> names;
     for (int number = 0; number < 50; ++number) {
-        const std::string name =
-            "d" + std::to_string(number % 7) + "/" + std::to_string(number);
+        const std::string name = "d" + std::to_string(number % 7) + "/" + std::to_string(number);
         names.insert(name);
         ASSERT_TRUE(harness.put(name, "x"));
     }
@@ -264,8 +263,8 @@ TEST_F(MountpathSetTest, CopiesAndRenamesGoFromOneToAnother) {
         const auto attributes = harness.run(harness.set().stat(0, SetHarness::name(copy)));
         ASSERT_TRUE(attributes);
         EXPECT_EQ(attributes->custom.at(0).second, std::to_string(number));
-        ASSERT_TRUE(harness.run(harness.set().rename(0, SetHarness::name(copy),
-                                                     SetHarness::name(moved), true)));
+        ASSERT_TRUE(harness.run(
+            harness.set().rename(0, SetHarness::name(copy), SetHarness::name(moved), true)));
         EXPECT_EQ(harness.get(copy).error().code, Errc::not_found);
         EXPECT_EQ(*harness.get(moved), content(number));
     }
@@ -424,9 +423,8 @@ TEST_F(MountpathSetTest, ChangesWhileObjectsMove) {
                 break;
             }
             case 3:
-                ASSERT_TRUE(again.run(again.set().set_custom(0, SetHarness::name(name),
-                                                             {{"more", "1"}}, false,
-                                                             Durability::group)));
+                ASSERT_TRUE(again.run(again.set().set_custom(
+                    0, SetHarness::name(name), {{"more", "1"}}, false, Durability::group)));
                 break;
         }
     }
@@ -454,8 +452,7 @@ TEST_F(MountpathSetTest, DisabledIsErrorsUntilItIsEnabled) {
         fill(harness, 20);
         EXPECT_TRUE(*harness.run(harness.set().disable(0, "/b")));
         EXPECT_FALSE(*harness.run(harness.set().disable(0, "/b")));
-        EXPECT_EQ(harness.run(harness.set().disable(0, "/a")).error().code,
-                  Errc::condition_failed);
+        EXPECT_EQ(harness.run(harness.set().disable(0, "/a")).error().code, Errc::condition_failed);
         EXPECT_EQ(harness.run(harness.set().detach(0, "/b", false)).error().code,
                   Errc::condition_failed);
         EXPECT_EQ(harness.metadata_on, std::vector<std::string>{"/a"});
