@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "io/tls.h"
 #include "node/service/access.h"
 #include "node/settings_file.h"
 
@@ -115,6 +116,13 @@ std::expected<void, SettingsError> check(const Settings& settings) {
     if (settings.data.empty()) return wrong("--data DIR is missing: say where the data lies");
     for (const std::string& path : settings.data) {
         if (path.empty()) return wrong("--data: the directory's name is empty");
+    }
+    if (settings.tls.certificate.empty() != settings.tls.key.empty()) {
+        return wrong("[tls] certificate and key: one without the other proves nothing");
+    }
+    if (!settings.tls.certificate.empty()) {
+        const auto loaded = io::TlsContext::load(settings.tls.certificate, settings.tls.key);
+        if (!loaded) return wrong(loaded.error().context);
     }
     if (!settings.access.tokens_file.empty()) {
         // Read here, so that --check-config and the start find the same faults.

@@ -90,6 +90,12 @@ io::http::Response AisDoor::refuse(io::BufferPool& buffers,
     return ais::error_response(buffers, node_, {error.status, "", error.reason, {}, false, true});
 }
 
+io::http::Response AisDoor::refuse_overload(const io::http::Request& request) const {
+    ais::ApiError error{503, "ErrBusy", "too much is under way on this node: try again later"};
+    error.headers.emplace_back("Retry-After", "1");
+    return ais::error_response(request, node_, error);
+}
+
 io::Task<void> AisDoor::stop() {
     return summaries_.stop();
 }

@@ -35,6 +35,9 @@ public:
     // The answer to a request without a head: its status and sentence in the contract's form.
     io::http::Response refuse(io::BufferPool& buffers, const io::http::HeadError& error) const;
 
+    // The answer to a request that the core cannot take on now: 503, Retry-After.
+    io::http::Response refuse_overload(const io::http::Request& request) const;
+
     // On the home core: waits for what runs in the background.
     io::Task<void> stop();
 
