@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import tempfile
@@ -77,22 +78,34 @@ error_log {directory}/error.log;
 events {{ worker_connections 12000; }}
 http {{ sendfile on; tcp_nopush on; access_log off; keepalive_requests 1000000000;
   keepalive_timeout 300s; default_type application/octet-stream;
-  server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; }} }}
+  server {{ listen 127.0.0.1:{port} {listening} backlog=4096; {certificate}
+    root {root}; }} }}
 """
 
-    def __init__(self, directory, root):
+    def __init__(self, directory, root, certificate=None):
         self.port = free_port()
+        self.scheme = "https" if certificate else "http"
         path = os.path.join(directory, "nginx.conf")
         with open(path, "w", encoding="ascii") as file:
-            file.write(self.CONFIGURATION.format(directory=directory, port=self.port, root=root))
+            file.write(self.CONFIGURATION.format(directory=directory, port=self.port, root=root,
+                                                 **self._tls(certificate)))
         super().__init__(["nginx", "-c", path, "-p", directory], directory)
         self.wait_for_port(self.port)
+
+    @staticmethod
+    def _tls(certificate):
+        if not certificate:
+            return {"listening": "", "certificate": ""}
+        return {"listening": "ssl", "certificate":
+                "ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};"
+                .format(*certificate)}
 
 
 class Node(Server):
     """penstockd with one core."""
 
-    def __init__(self, directory, *flags, cores=1, cpus=SERVER_CPU):
+    def __init__(self, directory, *flags, cores=1, cpus=SERVER_CPU, is_tls=False):
+        self.scheme = "https" if is_tls else "http"
         ready = os.path.join(directory, "ready.json")
         if os.path.exists(ready):
             os.remove(ready)
@@ -111,7 +124,7 @@ class Node(Server):
         self.port = int(self.ready["http"].rpartition(":")[2])
 
     def request(self, method, target, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self._connect()
         connection.request(method, target, body)
         response = connection.getresponse()
         content = response.read()
@@ -120,12 +133,20 @@ class Node(Server):
             raise RuntimeError(f"{method} {target}: {response.status} {content[:300]}")
         return content
 
+    def _connect(self):
+        if self.scheme == "http":
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
+
     def create_bucket(self, name):
         message = json.dumps({"action": "create-bck", "name": "", "value": None})
         self.request("POST", f"/v1/buckets/{name}?provider=ais", message)
 
     def put(self, bucket, name, content):
-        self.request("PUT", f"/v1/objects/{bucket}/{name}?provider=ais", content)
+        # Over TLS a PUT without `pid` is sent on to itself (contract, section 1.4).
+        self.request("PUT", f"/v1/objects/{bucket}/{name}?provider=ais&pid=bench", content)
 
 
 class Load:
@@ -161,8 +182,8 @@ class Bench:
         self.servers.append(node)
         return node
 
-    def nginx(self, root):
-        nginx = Nginx(self.folder("nginx"), root)
+    def nginx(self, root, certificate=None):
+        nginx = Nginx(self.folder("nginx"), root, certificate)
         self.servers.append(nginx)
         return nginx
 
@@ -176,7 +197,7 @@ class Bench:
                    f"-d{seconds or self.seconds}s", "--latency"]
         if script:
             command += ["-s", os.path.join(ROOT, "bench", script)]
-        command += [f"http://127.0.0.1:{server.port}{target}"]
+        command += [f"{server.scheme}://127.0.0.1:{server.port}{target}"]
         if script_arguments:
             command += ["--", *map(str, script_arguments)]
         before = cpu_seconds(server.pid)

@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import tarfile
 import time
@@ -420,6 +421,87 @@ def load_generator(bench, table):
     bench.stop(nginx)
 
 
+def bench_load(bench, node, *flags):
+    """One run of penstock-bench against a node: its document."""
+    done = subprocess.run(
+        ["taskset", "-c", LOAD_CPU, os.path.join(ROOT, "out", "penstock-bench"), "--target",
+         f"http://127.0.0.1:{node.port}", "--bucket", BUCKET, "--quiet", "--json", "-", *flags],
+        capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)
+
+
+def overload(bench, table):
+    """Twice the rate that 512 clients reach when each waits for its answer, from as many
+    connections: what the node gets done, and its memory."""
+    node = bench.node("overload")
+    node.create_bucket(BUCKET)
+    seconds = f"{3 * bench.seconds}s"
+    objects = ["--objects", "2000", "--duration", seconds]
+    bench_load(bench, node, "--op", "put", "--size", "4KiB", "--clients", "64", *objects)
+    for operation, size in (("get", "4KiB"), ("put", "4KiB")):
+        flags = ["--op", operation, "--size", size, *objects]
+        peaks, runs = [], []
+        for _ in range(bench.rounds):
+            peaks.append(bench_load(bench, node, "--clients", "512", *flags)["operations_per_s"])
+            runs.append(bench_load(bench, node, "--rate", str(int(2 * median(peaks))),
+                                   "--connections", "512", *flags))
+        peak = median(peaks)
+        good = median(run["operations_per_s"] for run in runs)
+        refused = sum(run["errors"] for run in runs)
+        table.add(f"{operation} {size} at twice the peak's rate, 512 connections",
+                  f"{good:,.0f}/s of the peak's {peak:,.0f}/s ({good / peak:.2f});"
+                  f" {refused:,} refused; {resident_mb(node.pid):.0f} MB", "0.9 of the peak",
+                  good >= 0.9 * peak)
+    bench.stop(node)
+
+
+def make_certificate(directory):
+    """A key of its own and what proves it: ECDSA, as most are today."""
+    paths = [os.path.join(directory, name) for name in ("certificate.pem", "key.pem")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj",
+                    "/CN=localhost", "-out", paths[0], "-keyout", paths[1]], check=True,
+                   capture_output=True)
+    return paths
+
+
+def cipher_of(port):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        with context.wrap_socket(plain) as secure:
+            return secure.cipher()[0]
+
+
+def tls(bench, table):
+    """HTTPS against nginx's with the same certificate and cipher."""
+    certificate, key = make_certificate(bench.directory)
+    root, folder = bench.folder("www"), bench.folder("tls")
+    settings = os.path.join(folder, "settings.toml")
+    with open(settings, "w", encoding="utf-8") as file:
+        file.write(f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\nloopback = true\n')
+    nginx = bench.nginx(root, (certificate, key))
+    node = bench.node("tls", "--settings", settings, is_tls=True)
+    node.create_bucket(BUCKET)
+    if cipher_of(nginx.port) != cipher_of(node.port):
+        raise RuntimeError(f"ciphers: {cipher_of(nginx.port)}, {cipher_of(node.port)}")
+    for name, size in (("1KiB", 1 << 10), ("1MiB", 1 << 20)):
+        content = os.urandom(size)
+        with open(os.path.join(root, name), "wb") as file:
+            file.write(content)
+        node.put(BUCKET, name, content)
+        ours, theirs = [], []
+        for _ in range(bench.rounds):
+            theirs.append(bench.load(nginx, f"/{name}", 16))
+            ours.append(bench.load(node, f"/v1/objects/{BUCKET}/{name}?provider=ais", 16))
+        our_cpu, their_cpu = median(c for _, c in ours), median(c for _, c in theirs)
+        table.add(f"TLS GET {name}, 16 connections, {cipher_of(node.port)}",
+                  f"{our_cpu:.1f} us of nginx's {their_cpu:.1f} ({our_cpu / their_cpu:.2f})",
+                  "1.3 of nginx's CPU", our_cpu <= 1.3 * their_cpu)
+    bench.stop(node)
+    bench.stop(nginx)
+
+
 ALL = [
     ("get-small", get_small),
     ("get-large", get_large),
@@ -433,5 +515,7 @@ ALL = [
     ("jobs", jobs),
     ("overwrite", overwrite),
     ("load-generator", load_generator),
+    ("overload", overload),
+    ("tls", tls),
     ("start-many", start_ten_million),
 ]

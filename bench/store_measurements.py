@@ -19,7 +19,8 @@ def fio(bench, **options):
     done = subprocess.run(
         ["taskset", "-c", LOAD_CPU, "fio", "--name=job", f"--filename={path}", "--direct=1",
          "--ioengine=libaio", "--time_based", "--output-format=json",
-         f"--runtime={bench.seconds + 1}", *(f"--{name}={value}" for name, value in options.items())],
+         f"--runtime={bench.seconds + 1}",
+         *(f"--{name}={value}" for name, value in options.items())],
         capture_output=True, text=True, check=True)
     job = json.loads(done.stdout)["jobs"][0]
     return job["read"]["bw_bytes"] + job["write"]["bw_bytes"]
@@ -136,8 +137,7 @@ def overwrite_when_full(bench, table):
     rate that leaves room; against the same without compaction on a disk that takes it all."""
     size, connections, wait_ms = 64 << 10, 16, 20
     disk_bytes, seconds = (2 << 30, 20) if bench.is_quick else (4 << 30, 600)
-    names = int(0.8 * disk_bytes / (size + 1024))
-    waits, figures = {}, {}
+    waits, figures, names = {}, {}, 0
     for is_compacting, room in ((False, 8), (True, 1)):
         name = f"full-{is_compacting}"
         with small_disk(bench, name, room * disk_bytes):
@@ -147,6 +147,9 @@ def overwrite_when_full(bench, table):
                            f"compaction = {str(is_compacting).lower()}\n")
             node = bench.node(name, "--settings", settings)
             try:
+                if names == 0:
+                    space = os.statvfs(os.path.join(bench.folder(name), "data"))
+                    names = int(0.8 * space.f_bavail * space.f_frsize / room / (size + 512))
                 node.create_bucket(BUCKET)
                 fill_names(node, names, size)
                 load, _ = bench.load(node, "/", connections,

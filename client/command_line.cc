@@ -13,12 +13,20 @@ constexpr std::array not_built = {
     "rm",    "cp",         "mv",      "stat", "job",   "completion", "archive",
     "shard", "gen-shards", "cluster", "node", "scrub", "rebalance",  "etl"};
 
+void declare_more(CLI::App& verb, CommandLine& line) {
+    verb.add_option("--data", line.more_directories,
+                    "Another mountpath of the same node; all of them must be given")
+        ->type_name("DIR")
+        ->allow_extra_args(false);
+}
+
 void declare_fsck(CLI::App& app, CommandLine& line) {
     CLI::App* verb =
         app.add_subcommand("fsck", "Checks every byte of a data directory that no server has open");
     verb->add_option("DIR", line.directory, "The data directory")->required();
     verb->add_flag("--remove-damaged", line.removes_damaged,
                    "Removes damaged objects; else they are kept and answer an error");
+    declare_more(*verb, line);
     verb->callback([&line] { line.verb = Verb::fsck; });
 }
 
@@ -28,6 +36,7 @@ void declare_export(CLI::App& app, CommandLine& line) {
     verb->add_option("DIR", line.directory, "The data directory")->required();
     verb->add_option("OUT", line.stream, "A file, or - for standard output")->required();
     verb->add_flag("--resume", line.resumes, "Goes on with an export that was interrupted");
+    declare_more(*verb, line);
     verb->callback([&line] { line.verb = Verb::export_objects; });
 }
 
@@ -50,6 +59,7 @@ void declare_import(CLI::App& app, CommandLine& line) {
     verb->add_flag("--resume", line.resumes,
                    "Passes over objects that are there already with the same size, time, checksum "
                    "and metadata");
+    declare_more(*verb, line);
     verb->callback([&line] { line.verb = Verb::import_objects; });
 }
 

@@ -22,8 +22,9 @@ struct CommandLine {
     std::string server;  // a URL or unix:PATH
 
     std::string directory;
-    std::string stream;   // a file, or "-"
-    std::string adopted;  // import --adopt: a directory of files
+    std::vector<std::string> more_directories;  // the node's other mountpaths
+    std::string stream;                         // a file, or "-"
+    std::string adopted;                        // import --adopt: a directory of files
     std::string bucket;
     std::string token_name, role, token_file;  // token new
     std::vector<std::string> buckets;

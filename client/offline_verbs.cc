@@ -15,6 +15,7 @@ namespace {
 OfflineOptions options_of(const CommandLine& line, std::string_view verb) {
     OfflineOptions options;
     options.directory = line.directory;
+    options.more_directories = line.more_directories;
     const bool is_terminal = isatty(STDERR_FILENO) == 1;
     if (line.shows_progress || (is_terminal && line.output == Output::text)) {
         options.on_progress = [verb, is_terminal](const OfflineSummary& summary) {

@@ -31,6 +31,7 @@ Buffer BufferPool::take(uint32_t size) {
     const uint32_t rounded = std::bit_ceil(std::max(size, size_min));
     std::vector<std::byte*>& list = free_[class_of(rounded)];
     ++outstanding_count_;
+    outstanding_bytes_ += rounded;
     if (!list.empty()) {
         std::byte* data = list.back();
         list.pop_back();
@@ -45,6 +46,7 @@ Buffer BufferPool::take(uint32_t size) {
 void BufferPool::give_back(std::byte* data, uint32_t size) noexcept {
     ASSERT(outstanding_count_ > 0);
     --outstanding_count_;
+    outstanding_bytes_ -= size;
     if (kept_bytes_ + size > kept_bytes_max_) {
         std::free(data);
         return;

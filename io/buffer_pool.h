@@ -73,6 +73,7 @@ public:
     // At least `size` bytes (at most size_max), uninitialised, aligned to 4096.
     Buffer take(uint32_t size);
     uint64_t outstanding_count() const { return outstanding_count_; }
+    uint64_t outstanding_bytes() const { return outstanding_bytes_; }
     uint64_t kept_bytes() const { return kept_bytes_; }
 
 private:
@@ -84,6 +85,7 @@ private:
     uint64_t kept_bytes_max_;
     uint64_t kept_bytes_ = 0;
     uint64_t outstanding_count_ = 0;
+    uint64_t outstanding_bytes_ = 0;
 };
 
 // A stretch of a buffer. What lies before `begin` is free for a header.

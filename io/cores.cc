@@ -3,12 +3,10 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <algorithm>
 #include <csignal>
-#include <fstream>
-#include <string>
 
 #include "io/base/units.h"
+#include "io/cgroup.h"
 
 namespace penstock::io {
 namespace {
@@ -18,23 +16,6 @@ cpu_set_t allowed_processors() {
     CPU_ZERO(&set);
     sched_getaffinity(0, sizeof set, &set);
     return set;
-}
-
-// Whole processors that the cgroup's CPU quota allows; 0: no quota. Version 2 writes "max 100000"
-// or "200000 100000" into one file, version 1 the two numbers into two.
-uint32_t cgroup_processor_count() {
-    std::string quota;
-    uint64_t period = 0;
-    if (std::ifstream file("/sys/fs/cgroup/cpu.max"); file >> quota >> period) {
-        if (quota == "max" || period == 0) return 0;
-        return static_cast<uint32_t>(std::max<uint64_t>(1, std::stoull(quota) / period));
-    }
-    int64_t old_quota = -1;
-    std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-    std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    if (!(quota_file >> old_quota) || !(period_file >> period)) return 0;
-    if (old_quota <= 0 || period == 0) return 0;
-    return static_cast<uint32_t>(std::max<uint64_t>(1, static_cast<uint64_t>(old_quota) / period));
 }
 
 void pin_to_processor(std::thread& thread, uint32_t core) {
@@ -64,13 +45,6 @@ Result<std::unique_ptr<Kernel>> make_kernel(Backend& backend, const Log& log) {
 }
 
 }  // namespace
-
-uint32_t usable_core_count() {
-    const cpu_set_t allowed = allowed_processors();
-    const auto processor_count = static_cast<uint32_t>(std::max(1, CPU_COUNT(&allowed)));
-    const uint32_t quota = cgroup_processor_count();
-    return quota == 0 ? processor_count : std::min(processor_count, quota);
-}
 
 Result<std::unique_ptr<Cores>> Cores::start(const CoresOptions& options, const Log& log) {
     const uint32_t usable_count = usable_core_count();

@@ -26,9 +26,6 @@ struct CoresOptions {
     bool is_pinned = true;  // each thread to a processor of its own, where there are enough
 };
 
-// How many cores this process may use: its affinity mask, bounded by the cgroup's CPU quota.
-uint32_t usable_core_count();
-
 class Cores {
 public:
     // Makes the kernels (falling back from uring to epoll with one log line under `automatic`) and

@@ -58,13 +58,18 @@ private:
 }  // namespace
 
 Socket::Socket(Socket&& other) noexcept
-    : reactor_(other.reactor_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+    : reactor_(other.reactor_),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      tls_(std::move(other.tls_)),
+      pool_(other.pool_) {}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
     if (this != &other) {
         if (is_open()) reactor_->kernel().close(descriptor_);
         reactor_ = other.reactor_;
         descriptor_ = std::exchange(other.descriptor_, -1);
+        tls_ = std::move(other.tls_);
+        pool_ = other.pool_;
     }
     return *this;
 }
@@ -83,12 +88,19 @@ Task<Result<Socket>> Socket::connect(Reactor& reactor, Address address, Until un
 }
 
 Task<Result<uint32_t>> Socket::receive(MutableBytes buffer, Until until) {
+    if (tls_ != nullptr) co_return co_await tls_receive(buffer, until);
     const int32_t result = co_await reactor_->receive(descriptor_, buffer, until);
     if (result < 0) co_return fail(error_from_errno(-result, "receive", "socket"));
     co_return static_cast<uint32_t>(result);
 }
 
 Task<Status> Socket::receive_exactly(MutableBytes buffer, Until until) {
+    while (tls_ != nullptr && !buffer.empty()) {
+        CO_TRY(const uint32_t count, co_await tls_receive(buffer, until));
+        if (count == 0) co_return fail(Errc::closed, "receive socket: the peer ended early");
+        buffer = buffer.subspan(count);
+    }
+    if (tls_ != nullptr) co_return Status();
     const int32_t result = co_await reactor_->receive_all(descriptor_, buffer, until);
     if (result < 0) co_return fail(error_from_errno(-result, "receive", "socket"));
     if (static_cast<size_t>(result) < buffer.size()) {
@@ -98,6 +110,11 @@ Task<Status> Socket::receive_exactly(MutableBytes buffer, Until until) {
 }
 
 Task<Status> Socket::send(Bytes bytes, Until until) {
+    if (tls_ != nullptr) return tls_send(bytes, until);
+    return send_plain(bytes, until);
+}
+
+Task<Status> Socket::send_plain(Bytes bytes, Until until) {
     const int32_t result = co_await reactor_->send(descriptor_, bytes, until);
     if (result < 0) co_return fail(error_from_errno(-result, "send", "socket"));
     ASSERT(static_cast<size_t>(result) == bytes.size());
@@ -105,6 +122,23 @@ Task<Status> Socket::send(Bytes bytes, Until until) {
 }
 
 Task<Status> Socket::receive_steadily(MutableBytes buffer, uint64_t progress_ns) {
+    while (tls_ != nullptr && !buffer.empty()) {
+        uint32_t count = 0;
+        CO_TRY(const TlsSession::Step step, tls_->decrypt(buffer, count));
+        buffer = buffer.subspan(count);
+        if (step == TlsSession::Step::ended) {
+            co_return fail(Errc::closed, "receive socket: the peer ended early");
+        }
+        if (step == TlsSession::Step::done) continue;
+        // Each piece of a record is progress.
+        const MutableBytes room = tls_->room(static_cast<uint32_t>(buffer.size()));
+        const int32_t result =
+            co_await reactor_->receive(descriptor_, room, reactor_->within_ns(progress_ns));
+        if (result < 0) co_return fail(error_from_errno(-result, "receive", "socket"));
+        if (result == 0) co_return fail(Errc::closed, "receive socket: the peer ended early");
+        tls_->received(static_cast<uint32_t>(result));
+    }
+    if (tls_ != nullptr) co_return Status();
     Patience patience(*reactor_, descriptor_, progress_ns, nullptr);
     for (;;) {
         auto operation = reactor_->receive_all(descriptor_, buffer, patience.next_look());
@@ -121,6 +155,11 @@ Task<Status> Socket::receive_steadily(MutableBytes buffer, uint64_t progress_ns)
 }
 
 Task<Status> Socket::send_steadily(Bytes bytes, uint64_t progress_ns, Cancel* cancel) {
+    if (tls_ != nullptr) return tls_send_steadily(bytes, progress_ns, cancel);
+    return send_plain_steadily(bytes, progress_ns, cancel);
+}
+
+Task<Status> Socket::send_plain_steadily(Bytes bytes, uint64_t progress_ns, Cancel* cancel) {
     Patience patience(*reactor_, descriptor_, progress_ns, cancel);
     for (;;) {
         auto operation = reactor_->send(descriptor_, bytes, patience.next_look());
@@ -136,6 +175,7 @@ Task<Status> Socket::send_steadily(Bytes bytes, uint64_t progress_ns, Cancel* ca
 Task<Status> Socket::send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel) {
     if (body.size_bytes() == 0) return send_chunk(head, Chunk(), progress_ns, cancel);
     if (body.is_chunk()) return send_chunk(head, std::move(body.chunk()), progress_ns, cancel);
+    if (body.is_file_range() && tls_ != nullptr) body = Body(body.into_source(*reactor_, *pool_));
     if (body.is_file_range()) return send_file_range(head, body.file_range(), progress_ns, cancel);
     return send_source(head, std::move(body), progress_ns, cancel);
 }
@@ -143,6 +183,7 @@ Task<Status> Socket::send_with_body(Bytes head, Body body, uint64_t progress_ns,
 // The head waits in the socket for the bytes behind it, so that they share packets. There must be
 // some: a head alone would wait for a fifth of a second.
 Task<Status> Socket::send_first(Bytes head, uint64_t progress_ns, Cancel* cancel) {
+    if (tls_ != nullptr) co_return co_await tls_send_steadily(head, progress_ns, cancel);
     const int32_t sent = reactor_->kernel().try_send(descriptor_, head, true);
     const size_t done = sent > 0 ? static_cast<size_t>(sent) : 0;
     if (done == head.size()) co_return Status();
@@ -220,6 +261,102 @@ Task<Status> Socket::send_source(Bytes head, Body body, uint64_t progress_ns, Ca
     }
     if (promised && *promised != 0) co_return fail(Errc::corrupt, "body ended early");
     co_return Status();
+}
+
+// ---- TLS ----
+
+Task<Status> Socket::accept_tls(std::shared_ptr<const TlsContext> context, BufferPool& pool,
+                                Until until) {
+    tls_ = std::make_unique<TlsSession>(std::move(context), pool);
+    pool_ = &pool;
+    for (;;) {
+        const Result<TlsSession::Step> step = tls_->handshake();
+        // An alert that says what was wrong goes out, too, if it can.
+        const Status flushed = co_await tls_flush(until);
+        if (!step) {
+            if (step.error().code == Errc::invalid) tls_.reset();
+            co_return fail(step.error());
+        }
+        CO_TRY_STATUS(flushed);
+        if (*step == TlsSession::Step::done) co_return Status();
+        const int32_t result = co_await reactor_->receive(descriptor_, tls_->room(0), until);
+        if (result < 0) co_return fail(error_from_errno(-result, "receive", "socket"));
+        if (result == 0) co_return fail(Errc::closed, "TLS handshake: the peer went away");
+        tls_->received(static_cast<uint32_t>(result));
+    }
+}
+
+Task<Status> Socket::tls_flush(Until until) {
+    const std::vector<std::byte> output = tls_->take_output();
+    if (output.empty()) co_return Status();
+    co_return co_await send_plain(output, until);
+}
+
+Task<Status> Socket::tls_send(Bytes bytes, Until until) {
+    CO_TRY_STATUS(co_await tls_flush(until));
+    while (!bytes.empty()) {
+        const Bytes piece =
+            bytes.first(std::min<size_t>(bytes.size(), TlsSession::encrypted_bytes_max));
+        bytes = bytes.subspan(piece.size());
+        CO_TRY(const Chunk records, tls_->encrypt(piece));
+        CO_TRY_STATUS(co_await send_plain(records.bytes(), until));
+    }
+    co_return Status();
+}
+
+Task<Status> Socket::tls_send_steadily(Bytes bytes, uint64_t progress_ns, Cancel* cancel) {
+    CO_TRY_STATUS(co_await tls_flush(reactor_->within_ns(progress_ns, cancel)));
+    while (!bytes.empty()) {
+        const Bytes piece =
+            bytes.first(std::min<size_t>(bytes.size(), TlsSession::encrypted_bytes_max));
+        bytes = bytes.subspan(piece.size());
+        CO_TRY(const Chunk records, tls_->encrypt(piece));
+        CO_TRY_STATUS(co_await send_plain_steadily(records.bytes(), progress_ns, cancel));
+    }
+    co_return Status();
+}
+
+Task<Result<uint32_t>> Socket::tls_receive(MutableBytes buffer, Until until) {
+    for (;;) {
+        uint32_t count = 0;
+        CO_TRY(const TlsSession::Step step, tls_->decrypt(buffer, count));
+        if (step != TlsSession::Step::more) co_return count;
+        const MutableBytes room = tls_->room(static_cast<uint32_t>(buffer.size()));
+        const int32_t result = co_await reactor_->receive(descriptor_, room, until);
+        if (result < 0) co_return fail(error_from_errno(-result, "receive", "socket"));
+        if (result == 0) co_return 0;
+        tls_->received(static_cast<uint32_t>(result));
+    }
+}
+
+Task<Status> Socket::wait_readable(Until until) {
+    if (tls_ != nullptr && tls_->has_input()) co_return Status();
+    const int32_t result = co_await reactor_->poll_readable(descriptor_, until);
+    if (result < 0) co_return fail(error_from_errno(-result, "poll", "socket"));
+    co_return Status();
+}
+
+int32_t Socket::try_receive(MutableBytes buffer) {
+    if (tls_ == nullptr) return reactor_->kernel().try_receive(descriptor_, buffer);
+    for (;;) {
+        uint32_t count = 0;
+        const Result<TlsSession::Step> step = tls_->decrypt(buffer, count);
+        if (!step) return -ECONNRESET;
+        if (*step != TlsSession::Step::more) return static_cast<int32_t>(count);
+        const int32_t received = reactor_->kernel().try_receive(descriptor_, tls_->room(0));
+        if (received <= 0) return received;
+        tls_->received(static_cast<uint32_t>(received));
+    }
+}
+
+void Socket::finish_sending() {
+    if (tls_ != nullptr) {
+        tls_->finish();
+        const std::vector<std::byte> output = tls_->take_output();
+        // Said once, as far as there is room: who does not read it sees the connection's end.
+        if (!output.empty()) (void)reactor_->kernel().try_send(descriptor_, output, false);
+    }
+    reactor_->kernel().finish_sending(descriptor_);
 }
 
 void Socket::shutdown() {

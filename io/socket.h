@@ -8,6 +8,7 @@
 #include "io/body.h"
 #include "io/kernel.h"
 #include "io/reactor.h"
+#include "io/tls.h"
 #include "io/wait.h"
 
 namespace penstock::io {
@@ -24,6 +25,13 @@ public:
     ~Socket();
 
     static Task<Result<Socket>> connect(Reactor& reactor, Address address, Until until);
+
+    // From here on everything is TLS's, of which this is the server's end. `invalid`: the peer
+    // speaks none, and the socket is plain again, so that this can be said to it (what it sent is
+    // gone). `pool` outlives the socket.
+    Task<Status> accept_tls(std::shared_ptr<const TlsContext> context, BufferPool& pool,
+                            Until until);
+    bool is_tls() const { return tls_ != nullptr; }
 
     // At least one byte; 0 at the peer's orderly end. `closed`, `timed_out` otherwise.
     Task<Result<uint32_t>> receive(MutableBytes buffer, Until until);
@@ -43,6 +51,13 @@ public:
     // must break the connection then, because its length was promised.
     Task<Status> send_with_body(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel);
 
+    // Bytes can be received without waiting: try_receive(), which gives a count, 0 at the peer's
+    // end, -EAGAIN if there are none after all, or another negative errno.
+    Task<Status> wait_readable(Until until);
+    int32_t try_receive(MutableBytes buffer);
+    // Says that nothing follows; the peer may still send.
+    void finish_sending();
+
     // Makes both ends see the end: pending operations here finish with an error or 0.
     void shutdown();
     bool is_open() const { return descriptor_ >= 0; }
@@ -57,8 +72,19 @@ private:
     Task<Status> wait_until_writable(uint64_t progress_ns, Cancel* cancel);
     Task<Status> send_source(Bytes head, Body body, uint64_t progress_ns, Cancel* cancel);
 
+    // Over TLS. `progress_ns`: 0: all by `until`, else each piece has so long.
+    Task<Status> tls_flush(Until until);
+    Task<Status> tls_send(Bytes bytes, Until until);
+    Task<Status> tls_send_steadily(Bytes bytes, uint64_t progress_ns, Cancel* cancel);
+    Task<Result<uint32_t>> tls_receive(MutableBytes buffer, Until until);
+
+    Task<Status> send_plain(Bytes bytes, Until until);
+    Task<Status> send_plain_steadily(Bytes bytes, uint64_t progress_ns, Cancel* cancel);
+
     Reactor* reactor_ = nullptr;
     int descriptor_ = -1;
+    std::unique_ptr<TlsSession> tls_;
+    BufferPool* pool_ = nullptr;  // of a TLS session
 };
 
 // Takes connections on one address and hands each descriptor to `on_connection`, on its own core.

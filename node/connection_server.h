@@ -12,8 +12,9 @@ class ConnectionServer {
 public:
     virtual ~ConnectionServer() = default;
 
-    // Takes over a connected descriptor and serves it until it ends.
-    virtual void serve(int descriptor) = 0;
+    // Takes over a connected descriptor and serves it until it ends; over TLS if its listener says
+    // so.
+    virtual void serve(int descriptor, bool is_tls) = 0;
     virtual uint32_t connection_count() const = 0;
     // Connections end when they have answered what they are in; at the deadline they are cut.
     virtual io::Task<void> stop(uint64_t deadline_ns) = 0;

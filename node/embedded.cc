@@ -69,7 +69,7 @@ Result<std::unique_ptr<Embedded>> Embedded::open(const EmbeddedOptions& options)
     auto state = std::make_unique<State>(options.logs_to_stderr ? Log::to_stderr(LogLevel::info)
                                                                 : Log::quiet());
     node::StorageOptions storage;
-    storage.path = options.directory;
+    storage.paths = {options.directory};
     storage.cores.count = options.cores;
     storage.cores.is_pinned = false;  // the processors are the program's
     storage.cores.spin_ns = 0;

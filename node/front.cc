@@ -18,23 +18,28 @@ io::Task<void> nothing() {
 class HttpServer final : public ConnectionServer {
 public:
     HttpServer(io::Reactor& reactor, io::BufferPool& buffers, io::http::Handler& handler,
-               const io::http::Limits& limits)
-        : server_(reactor, buffers, handler, limits) {}
+               const TlsSlot& tls, const io::http::Limits& limits)
+        : server_(reactor, buffers, handler, limits), tls_(tls) {}
 
-    void serve(int descriptor) override { server_.serve(descriptor); }
+    void serve(int descriptor, bool is_tls) override {
+        ASSERT(!is_tls || tls_ != nullptr);
+        server_.serve(descriptor, is_tls ? tls_ : nullptr);
+    }
     uint32_t connection_count() const override { return server_.connection_count(); }
     io::Task<void> stop(uint64_t deadline_ns) override { return server_.stop(deadline_ns); }
 
 private:
     io::http::Server server_;
+    const TlsSlot& tls_;
 };
 
 }  // namespace
 
 std::unique_ptr<ConnectionServer> make_http_server(io::Cores& cores, uint32_t core,
-                                                   io::http::Handler& handler,
+                                                   io::http::Handler& handler, const TlsSlot& tls,
                                                    const io::http::Limits& limits) {
-    return std::make_unique<HttpServer>(cores.reactor(core), cores.buffers(core), handler, limits);
+    return std::make_unique<HttpServer>(cores.reactor(core), cores.buffers(core), handler, tls,
+                                        limits);
 }
 
 Front::Front(io::Cores& cores, const MakeServer& make_server)
@@ -56,40 +61,42 @@ io::Task<void> Front::make_here(uint32_t core, const MakeServer& make_server) {
     co_return;
 }
 
-Result<io::Address> Front::listen(const io::Address& address) {
-    TRY_STATUS(cores_.run_on(0, [&] { return listen_here(address); }));
+Result<io::Address> Front::listen(const io::Address& address, bool is_tls) {
+    TRY_STATUS(cores_.run_on(0, [&] { return listen_here(address, is_tls); }));
     return listeners_.back()->address();
 }
 
-io::Task<Status> Front::listen_here(io::Address address) {
-    auto listener = io::Listener::open(cores_.reactor(0), address,
-                                       [this](int descriptor) { on_connection(descriptor); });
+io::Task<Status> Front::listen_here(io::Address address, bool is_tls) {
+    auto listener = io::Listener::open(cores_.reactor(0), address, [this, is_tls](int descriptor) {
+        on_connection(descriptor, is_tls);
+    });
     if (!listener) co_return fail(listener.error());
     listeners_.push_back(std::move(*listener));
     co_return Status();
 }
 
-io::Address Front::adopt(int descriptor) {
-    cores_.run_on(0, [&] { return adopt_here(descriptor); });
+io::Address Front::adopt(int descriptor, bool is_tls) {
+    cores_.run_on(0, [&] { return adopt_here(descriptor, is_tls); });
     return listeners_.back()->address();
 }
 
-io::Task<void> Front::adopt_here(int descriptor) {
-    listeners_.push_back(io::Listener::adopt(cores_.reactor(0), descriptor,
-                                             [this](int accepted) { on_connection(accepted); }));
+io::Task<void> Front::adopt_here(int descriptor, bool is_tls) {
+    listeners_.push_back(
+        io::Listener::adopt(cores_.reactor(0), descriptor,
+                            [this, is_tls](int accepted) { on_connection(accepted, is_tls); }));
     co_return;
 }
 
 // On core 0.
-void Front::on_connection(int descriptor) {
+void Front::on_connection(int descriptor, bool is_tls) {
     loads_[0].connection_count = servers_[0]->connection_count();
     ask_for_loads();
     const auto least = std::ranges::min_element(loads_, {}, &Load::total);
     const auto core = static_cast<uint32_t>(least - loads_.begin());
     if (core == 0) {
-        servers_[0]->serve(descriptor);
+        servers_[0]->serve(descriptor, is_tls);
     } else {
-        send(core, descriptor);
+        send(core, descriptor, is_tls);
     }
 }
 
@@ -97,16 +104,17 @@ void Front::ask_for_loads() {
     const uint64_t now_ns = cores_.reactor(0).now_ns();
     if (now_ns - asked_ns_ < asking_interval_ns) return;
     asked_ns_ = now_ns;
-    for (uint32_t core = 1; core < loads_.size(); ++core) send(core, -1);
+    for (uint32_t core = 1; core < loads_.size(); ++core) send(core, -1, false);
 }
 
 // The message is bounded by the accepted connections and the interval; it comes back and is freed.
-void Front::send(uint32_t core, int descriptor) {
+void Front::send(uint32_t core, int descriptor, bool is_tls) {
     auto deal = std::make_unique<Deal>();
     deal->on_delivery = on_dealt;
     deal->front = this;
     deal->core = core;
     deal->descriptor = descriptor;
+    deal->is_tls = is_tls;
     if (descriptor >= 0) ++loads_[core].underway_count;
     cores_.reactor(core).post(*deal.release());
 }
@@ -114,7 +122,7 @@ void Front::send(uint32_t core, int descriptor) {
 void Front::on_dealt(io::Message& message) {
     Deal& deal = static_cast<Deal&>(message);
     ConnectionServer& server = *deal.front->servers_[deal.core];
-    if (deal.descriptor >= 0) server.serve(deal.descriptor);
+    if (deal.descriptor >= 0) server.serve(deal.descriptor, deal.is_tls);
     deal.connection_count = server.connection_count();
     deal.on_delivery = on_returned;
     deal.front->cores_.reactor(0).post(deal);

@@ -24,10 +24,10 @@ public:
     Front(io::Cores& cores, const MakeServer& make_server);
     ~Front();  // asserts that stop() ran
 
-    // The address that it listens at, with its port.
-    Result<io::Address> listen(const io::Address& address);
+    // The address that it listens at, with its port. `is_tls`: what its connections speak.
+    Result<io::Address> listen(const io::Address& address, bool is_tls = false);
     // A descriptor that listens already.
-    io::Address adopt(int descriptor);
+    io::Address adopt(int descriptor, bool is_tls = false);
 
     // On that core; until the front is destroyed.
     uint32_t connection_count(uint32_t core) const { return servers_[core]->connection_count(); }
@@ -42,6 +42,7 @@ private:
         Front* front = nullptr;
         uint32_t core = 0;
         int descriptor = -1;
+        bool is_tls = false;
         uint32_t connection_count = 0;
     };
     // What core 0 knows of each core. Connections that ended are only noticed when it asks.
@@ -52,15 +53,15 @@ private:
     };
 
     io::Task<void> make_here(uint32_t core, const MakeServer& make_server);
-    io::Task<Status> listen_here(io::Address address);
-    io::Task<void> adopt_here(int descriptor);
+    io::Task<Status> listen_here(io::Address address, bool is_tls);
+    io::Task<void> adopt_here(int descriptor, bool is_tls);
     io::Task<void> stop_listeners();
     io::Task<void> stop_server(uint32_t core, uint64_t patience_ns);
     io::Task<void> destroy_server(uint32_t core);
 
-    void on_connection(int descriptor);
+    void on_connection(int descriptor, bool is_tls);
     void ask_for_loads();
-    void send(uint32_t core, int descriptor);
+    void send(uint32_t core, int descriptor, bool is_tls);
     static void on_dealt(io::Message& message);
     static void on_returned(io::Message& message);
 
@@ -72,9 +73,12 @@ private:
     bool is_stopped_ = false;
 };
 
-// Serves HTTP on one core; `handler` outlives the server.
+// What connections over TLS begin with: a core's, changed there.
+using TlsSlot = std::shared_ptr<const io::TlsContext>;
+
+// Serves HTTP on one core; `handler` and `tls` outlive the server.
 std::unique_ptr<ConnectionServer> make_http_server(io::Cores& cores, uint32_t core,
-                                                   io::http::Handler& handler,
+                                                   io::http::Handler& handler, const TlsSlot& tls,
                                                    const io::http::Limits& limits);
 
 }  // namespace penstock::node

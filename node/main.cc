@@ -58,8 +58,8 @@ void log_ready(const Log& log, const NodeIdentity& node) {
                        {"cores", uint64_t{node.cores}}});
 }
 
-// The list of tokens takes effect now, other settings at the next start; that the file is right is
-// worth knowing now.
+// Tokens and certificates take effect now, other settings at the next start; that the file is right
+// is worth knowing now.
 void reload(Node& node, int count, const char* const* values, const io::Supervisor& supervisor,
             const Log& log) {
     supervisor.notify_reloading();
@@ -68,8 +68,8 @@ void reload(Node& node, int count, const char* const* values, const io::Supervis
         arguments ? node.reload(arguments->settings) : std::unexpected(arguments.error().text);
     if (reloaded) {
         log.info(
-            "settings were read again and are right; tokens take effect now, the others at the "
-            "next start");
+            "settings were read again and are right; tokens and certificates take effect now, the "
+            "others at the next start");
     } else {
         log.error("settings were read again and are wrong; the old ones stay",
                   {{"what", std::string_view(reloaded.error())}});

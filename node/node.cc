@@ -7,6 +7,7 @@
 #include <future>
 
 #include "io/base/units.h"
+#include "io/cgroup.h"
 #include "io/unix_path.h"
 #include "node/doors/ais/text.h"
 
@@ -16,16 +17,34 @@ namespace {
 // SIGTERM to the end takes 10 s at most: what is left is for the store's own stop.
 constexpr uint64_t drain_ns = 7 * ns_per_s;
 
+uint32_t core_count(const Settings& settings) {
+    return settings.cores == 0 ? io::usable_core_count() : settings.cores;
+}
+
+AdmissionLimits admission_limits(const Settings& settings) {
+    AdmissionLimits limits = plan_memory(io::usable_memory_bytes(), core_count(settings)).admission;
+    if (const auto most = settings.overload.in_flight_max) {
+        limits.in_flight_max = {*most, *most, *most / 16 + 1};
+    }
+    limits.buffer_bytes_max = settings.overload.buffer_bytes_max.value_or(limits.buffer_bytes_max);
+    return limits;
+}
+
 StorageOptions storage_options(const Settings& settings) {
     StorageOptions options;
-    options.path = settings.data.front();
-    options.cores.count = settings.cores;
+    options.paths = settings.data;
+    options.allows_missing = settings.allows_missing_mountpath;
+    options.cores.count = core_count(settings);
     options.cores.backend = settings.io_backend;
     options.store.segment_bytes = settings.store.segment_bytes;
     options.store.reserve_bytes = settings.store.reserve_bytes;
     options.store.is_compacting = settings.store.is_compacting;
-    options.store.catalogue_cache_bytes = settings.store.catalogue_cache_bytes;
-    options.service.shard_index_bytes_max = settings.archive.index_cache_bytes;
+    const MemoryPlan plan = plan_memory(io::usable_memory_bytes(), options.cores.count);
+    options.cores.kept_buffer_bytes_max = plan.kept_buffer_bytes_max;
+    options.store.catalogue_cache_bytes =
+        settings.store.catalogue_cache_bytes.value_or(plan.catalogue_cache_bytes);
+    options.service.shard_index_bytes_max =
+        settings.archive.index_cache_bytes.value_or(plan.index_cache_bytes);
     return options;
 }
 
@@ -46,6 +65,8 @@ std::string advice_for(const Error& error) {
 }
 
 StartFailure directory_failure(const std::string& path, const Error& error) {
+    // About several directories: it says which, and what to do.
+    if (error.code == Errc::condition_failed) return {exit_bad_directory, error.context};
     return {exit_bad_directory,
             fmt::format("--data {}: {}; {}", path, error.context, advice_for(error))};
 }
@@ -63,6 +84,11 @@ io::Task<void> set_draining(Router& router, uint32_t core) {
 // Jobs give way to whom core 0 serves: connections are dealt evenly, so it has its share of them.
 io::Task<void> let_jobs_yield(Jobs& jobs, std::function<uint64_t()> request_count) {
     jobs.yield_to(std::move(request_count));
+    co_return;
+}
+
+io::Task<void> set_tls(TlsSlot& slot, TlsSlot tls) {
+    slot = std::move(tls);
     co_return;
 }
 
@@ -116,6 +142,7 @@ std::optional<StartFailure> Node::start_parts(const Settings& settings,
     storage_ = std::move(*storage);
     describe();
     access_ = std::make_unique<Access>(storage_->cores().count());
+    tls_.resize(storage_->cores().count());
     if (auto loaded = reload(settings); !loaded) {
         return StartFailure{exit_bad_settings, loaded.error()};
     }
@@ -143,32 +170,46 @@ void Node::make_doors(const Settings& settings) {
     }
     ais_ = std::make_unique<AisDoor>(storage_->service(), storage_->jobs(), identity_, *access_,
                                      cores.reactor(0));
+    ais_->manage(storage_->mountpaths());
     admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, *access_,
                                          std::move(admin_cores));
-    router_ = std::make_unique<Router>(cores.count());
+    std::vector<Admission*> admissions;
+    for (uint32_t core = 0; core < cores.count(); ++core) {
+        admissions_.push_back(std::make_unique<Admission>(admission_limits(settings)));
+        admissions.push_back(admissions_.back().get());
+    }
+    router_ = std::make_unique<Router>(std::move(admissions));
     router_->attach(*ais_, *admin_);
     cores.run_on(0, [this] {
         return let_jobs_yield(storage_->jobs(),
                               [this] { return router_->metrics(0).request_count(); });
     });
     http_ = std::make_unique<Front>(cores, [&](uint32_t core) {
-        return make_http_server(cores, core, *router_, settings.http_limits);
+        return make_http_server(cores, core, *router_, tls_[core], settings.http_limits);
     });
     rpc_servers_.resize(cores.count());
     rpc_ = std::make_unique<Front>(cores, [&](uint32_t core) {
-        auto server = std::make_unique<rpc::Server>(storage_->service(), storage_->jobs(),
-                                                    identity_, *access_, cores.reactor(core),
-                                                    cores.buffers(core), rpc_limits(settings));
+        auto server = std::make_unique<rpc::Server>(
+            storage_->service(), storage_->jobs(), identity_, *access_, *admissions_[core],
+            cores.reactor(core), cores.buffers(core), rpc_limits(settings));
         rpc_servers_[core] = server.get();
         return server;
     });
 }
 
 CoreFigures Node::figures(uint32_t core) const {
-    CoreFigures figures{router_->metrics(core), http_->connection_count(core),
-                        rpc_->connection_count(core), rpc_servers_[core]->leased_bytes(),
-                        storage_->cores().reactor(core).busy_ns()};
+    CoreFigures figures{router_->metrics(core),
+                        http_->connection_count(core),
+                        rpc_->connection_count(core),
+                        rpc_servers_[core]->leased_bytes(),
+                        storage_->cores().reactor(core).busy_ns(),
+                        storage_->cores().buffers(core).outstanding_bytes()};
     figures.requests.add(rpc_servers_[core]->metrics());
+    for (size_t work = 0; work < bounded_class_count; ++work) {
+        const Admission& admission = *admissions_[core];
+        figures.in_flight[work] = admission.in_flight(static_cast<WorkClass>(work));
+        figures.refused[work] = admission.refused_count(static_cast<WorkClass>(work));
+    }
     return figures;
 }
 
@@ -191,7 +232,12 @@ std::optional<StartFailure> Node::adopt(const Settings& settings,
                          {{"name", std::string_view(listener.name)}});
             continue;
         }
-        const io::Address address = (is_http ? *http_ : *rpc_).adopt(listener.descriptor);
+        // The socket itself says where it is.
+        const bool is_https =
+            is_http && settings.is_https(storage_->cores().reactor(0).kernel().local_address(
+                           listener.descriptor));
+        const io::Address address = (is_http ? *http_ : *rpc_).adopt(listener.descriptor, is_https);
+        if (is_http && identity_.http_address.empty()) identity_.is_https = is_https;
         const bool is_open = settings.access.tokens_file.empty() && !settings.is_insecure;
         if (!address.is_loopback() && is_open) {
             return StartFailure{
@@ -212,7 +258,13 @@ std::optional<StartFailure> Node::adopt(const Settings& settings,
 std::optional<StartFailure> Node::listen_http(const Settings& settings) {
     if (!identity_.http_address.empty()) return std::nullopt;
     for (const io::Address& wanted : settings.http) {
-        const Result<io::Address> address = http_->listen(wanted);
+        const bool is_https = settings.is_https(wanted);
+        if (identity_.http_address.empty()) identity_.is_https = is_https;
+        if (needs_tokens_ && !is_https && !wanted.is_loopback()) {
+            log_.warning("tokens travel in the clear to this address: see [tls]",
+                         {{"address", std::string_view(wanted.text)}});
+        }
+        const Result<io::Address> address = http_->listen(wanted, is_https);
         if (!address) return cannot_listen("http", wanted, address.error());
         if (identity_.http_address.empty()) identity_.http_address = address->text;
     }
@@ -249,6 +301,7 @@ std::string Node::ready_json() const {
     std::string json = "{";
     if (!identity_.http_address.empty()) {
         json += fmt::format("\"http\":\"{}\",", identity_.http_address);
+        if (identity_.is_https) json += "\"tls\":true,";
     }
     if (!identity_.rpc_address.empty()) {
         json += fmt::format("\"rpc\":\"{}\",", identity_.rpc_address);
@@ -281,9 +334,19 @@ std::expected<void, std::string> Node::reload(const Settings& settings) {
         return std::unexpected(
             "[access] tokens_file: it cannot be taken away from a node that runs");
     }
+    TlsSlot tls;
+    if (!settings.tls.certificate.empty()) {
+        auto loaded = io::TlsContext::load(settings.tls.certificate, settings.tls.key);
+        if (!loaded) return std::unexpected(loaded.error().context);
+        tls = std::move(*loaded);
+    } else if (has_tls_) {
+        return std::unexpected("[tls] certificate: it cannot be taken away from a node that runs");
+    }
     needs_tokens_ = list != nullptr;
+    has_tls_ = tls != nullptr;
     for (uint32_t core = 0; core < storage_->cores().count(); ++core) {
         storage_->cores().run_on(core, [&] { return set_list(*access_, core, list); });
+        storage_->cores().run_on(core, [&] { return set_tls(tls_[core], tls); });
     }
     return {};
 }

@@ -18,6 +18,7 @@
 #include "node/front.h"
 #include "node/node_identity.h"
 #include "node/service/access.h"
+#include "node/service/admission.h"
 #include "node/settings.h"
 #include "node/storage.h"
 
@@ -66,7 +67,10 @@ private:
     NodeIdentity identity_;
     std::unique_ptr<Storage> storage_;
     std::unique_ptr<Access> access_;
+    std::vector<std::unique_ptr<Admission>> admissions_;  // by core
     bool needs_tokens_ = false;
+    std::vector<TlsSlot> tls_;  // by core
+    bool has_tls_ = false;
     std::unique_ptr<AisDoor> ais_;
     std::unique_ptr<AdminDoor> admin_;
     std::unique_ptr<Router> router_;

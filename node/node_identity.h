@@ -11,6 +11,7 @@ struct NodeIdentity {
     std::string node_id;       // 8 of [0-9A-Za-z], kept in the data directory
     std::string cluster_uuid;  // 9 of [0-9A-Za-z], kept in the data directory
     std::string http_address;  // "127.0.0.1:51080": the first address that is served; "" if none
+    bool is_https = false;     // there
     std::string rpc_address;   // "127.0.0.1:51081"; "" if there is none
     std::string rpc_socket;    // an absolute path; "" if there is none
     std::string version;       // "0.1.0"

@@ -39,7 +39,8 @@ constexpr size_t offline_problems_max = 10'000;
 
 struct OfflineOptions {
     std::string directory;
-    uint32_t in_flight_max = 256;  // objects under way at once
+    std::vector<std::string> more_directories;  // the node's other mountpaths
+    uint32_t in_flight_max = 256;               // objects under way at once
     // Called now and then, from a thread of the store's.
     std::function<void(const OfflineSummary&)> on_progress;
 };

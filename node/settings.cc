@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "io/tls.h"
 #include "node/service/access.h"
 #include "node/settings_file.h"
 
@@ -102,6 +103,7 @@ std::expected<void, SettingsError> apply(const Flags& flags, Settings& settings)
     }
     if (!flags.ready_file.empty()) settings.ready_file = flags.ready_file;
     settings.is_insecure = settings.is_insecure || flags.is_insecure;
+    settings.allows_missing_mountpath = settings.allows_missing_mountpath || flags.allows_missing;
     if (!flags.join.empty() || !flags.token_file.empty()) {
         return wrong("--join: clusters are not implemented yet; leave it out to run one node");
     }
@@ -112,10 +114,16 @@ std::expected<void, SettingsError> apply(const Flags& flags, Settings& settings)
 // What must hold of the whole, wherever each part came from.
 std::expected<void, SettingsError> check(const Settings& settings) {
     if (settings.data.empty()) return wrong("--data DIR is missing: say where the data lies");
-    if (settings.data.size() > 1) {
-        return wrong("--data: several mountpaths are not implemented yet; give one");
+    for (const std::string& path : settings.data) {
+        if (path.empty()) return wrong("--data: the directory's name is empty");
     }
-    if (settings.data.front().empty()) return wrong("--data: the directory's name is empty");
+    if (settings.tls.certificate.empty() != settings.tls.key.empty()) {
+        return wrong("[tls] certificate and key: one without the other proves nothing");
+    }
+    if (!settings.tls.certificate.empty()) {
+        const auto loaded = io::TlsContext::load(settings.tls.certificate, settings.tls.key);
+        if (!loaded) return wrong(loaded.error().context);
+    }
     if (!settings.access.tokens_file.empty()) {
         // Read here, so that --check-config and the start find the same faults.
         const auto list = AccessList::read(settings.access.tokens_file);

@@ -19,7 +19,8 @@ constexpr const char* default_http = "127.0.0.1:51080";
 constexpr const char* default_rpc = "127.0.0.1:51081";
 
 struct Settings {
-    std::vector<std::string> data;                              // mountpaths; one for now
+    std::vector<std::string> data;                              // mountpaths
+    bool allows_missing_mountpath = false;                      // starts although one is missing
     std::vector<io::Address> http{io::Address{default_http}};   // empty: off
     std::optional<io::Address> rpc = io::Address{default_rpc};  // none: off
     bool is_rpc_chosen = false;  // by whoever started it: then it is that address or none
@@ -32,13 +33,13 @@ struct Settings {
     LogLevel log_level = LogLevel::info;
 
     struct StoreSettings {
-        uint64_t segment_bytes = 0;  // 0: by the disk's size
-        uint64_t reserve_bytes = 0;  // 0: by the disk's size
-        uint64_t catalogue_cache_bytes = 8 << 20;
+        uint64_t segment_bytes = 0;                     // 0: by the disk's size
+        uint64_t reserve_bytes = 0;                     // 0: by the disk's size
+        std::optional<uint64_t> catalogue_cache_bytes;  // none: by the memory there is
         bool is_compacting = true;  // off: no space comes back; to measure, or to keep evidence
     } store;
     struct ArchiveSettings {
-        uint64_t index_cache_bytes = 64 << 20;  // on each core
+        std::optional<uint64_t> index_cache_bytes;  // on each core; none: by the memory there is
         // Limits of inflation: kept for the formats that are not built yet.
         uint64_t member_bytes_max = 1ULL << 40;
         uint64_t inflate_ratio_max = 1000;
@@ -47,6 +48,20 @@ struct Settings {
     struct AccessSettings {
         std::string tokens_file;  // "": no token is needed, and loopback alone is served
     } access;
+    // How much is taken on at once, on each core; none: by cores and memory (plan_memory()).
+    struct OverloadSettings {
+        std::optional<uint32_t> in_flight_max;  // reads, and as many writes; a 16th of listings
+        std::optional<uint64_t> buffer_bytes_max;
+    } overload;
+    struct TlsSettings {
+        std::string certificate;      // PEM; "": HTTP is plain everywhere
+        std::string key;              // PEM
+        bool is_on_loopback = false;  // else addresses of this host alone stay plain
+    } tls;
+    // Whether an HTTP address speaks TLS.
+    bool is_https(const io::Address& address) const {
+        return !tls.certificate.empty() && (tls.is_on_loopback || !address.is_loopback());
+    }
     io::http::Limits http_limits;
 
     // What was asked for and is not built yet, each a sentence for the log.

@@ -197,10 +197,27 @@ const std::map<std::string, Apply>& known_settings() {
              s.access.tokens_file = beside_settings(s, v);
              return {};
          })},
+        {"tls.certificate", text([](Settings& s, const std::string& v) -> Parsed<std::monostate> {
+             if (v.empty()) return wrong("must be a file's name");
+             s.tls.certificate = beside_settings(s, v);
+             return {};
+         })},
+        {"tls.key", text([](Settings& s, const std::string& v) -> Parsed<std::monostate> {
+             if (v.empty()) return wrong("must be a file's name");
+             s.tls.key = beside_settings(s, v);
+             return {};
+         })},
+        {"tls.loopback", yes_or_no([](Settings& s, bool v) { s.tls.is_on_loopback = v; })},
         {"limits.connections_max",
          number([](Settings& s,
                    uint64_t v) { s.http_limits.connections_max = static_cast<uint32_t>(v); },
                 1, 1'000'000)},
+        {"limits.in_flight_max",
+         number(
+             [](Settings& s, uint64_t v) { s.overload.in_flight_max = static_cast<uint32_t>(v); },
+             1, 1'000'000)},
+        {"limits.buffer_bytes_max",
+         number([](Settings& s, uint64_t v) { s.overload.buffer_bytes_max = v; }, 1_MiB, 1024_GiB)},
         {"limits.head_seconds",
          number([](Settings& s, uint64_t v) { set_seconds(s.http_limits.head_timeout_ns, v); }, 1,
                 3600)},

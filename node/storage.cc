@@ -4,7 +4,6 @@
 #include <unordered_set>
 
 #include "io/base/random.h"
-#include "node/metadata/single_log.h"
 
 namespace penstock::node {
 namespace {
@@ -39,10 +38,18 @@ std::function<bool(BucketId)> live_buckets(const MetadataState& state) {
     return [live](BucketId bucket) { return live->contains(bucket.value); };
 }
 
-io::Task<void> make_disk(io::Cores& cores, uint32_t core, io::BlockingDisk& directory,
+io::Task<void> make_disk(io::Reactor& reactor, io::Pool& pool, io::BlockingDisk& directory,
                          std::unique_ptr<io::Disk>& into) {
-    into = io::make_kernel_disk(cores.reactor(core), cores.pool(), directory);
+    into = io::make_kernel_disk(reactor, pool, directory);
     co_return;
+}
+
+// What a node left in a directory that is no longer its own.
+Status erase_metadata(io::BlockingDisk& disk) {
+    TRY_STATUS(Journal::erase(disk));
+    const Status removed = disk.remove("jobs/journal");
+    if (!removed && removed.error().code != Errc::not_found) return removed;
+    return {};
 }
 
 io::Task<void> drop_disk(std::unique_ptr<io::Disk>& disk) {
@@ -71,13 +78,13 @@ Storage::~Storage() {
 }
 
 Status Storage::open_parts(StorageOptions options) {
-    TRY_STATUS(open_directory(options.path));
+    TRY_STATUS(find_directories(options));
     TRY(cores_, io::Cores::start(options.cores, log_));
     make_disks();
     TRY_STATUS(open_metadata());
     TRY(node_id_, identity_value("node.id", node_id_length));
     TRY(cluster_uuid_, identity_value("cluster.uuid", cluster_uuid_length));
-    TRY_STATUS(open_store(std::move(options.store)));
+    TRY_STATUS(open_store(std::move(options.store), options.allows_missing));
 
     ServiceParts parts;
     parts.metadata = metadata_.get();
@@ -99,29 +106,77 @@ Status Storage::open_jobs(JobsOptions options) {
     }
     parts.buffers = &cores_->buffers(0);
     parts.pool = &cores_->pool();
-    parts.disk = directory_.get();
+    for (const MountpathPlan::Member& member : plan_.members) {
+        if (parts.disk == nullptr && member.found) {
+            parts.disk = directories_[*member.found]->blocking.get();
+        }
+    }
     parts.clock = &clock_;
     TRY(jobs_, cores_->run_on(0, [&] { return Jobs::open(parts, options, log_); }));
     return {};
 }
 
-Status Storage::open_directory(const std::string& path) {
-    TRY(path_, prepare_directory(path));
-    TRY(directory_, io::make_posix_disk(path_));
+// Before there are cores: which directories these are, and whether they belong together.
+Status Storage::find_directories(const StorageOptions& options) {
+    ASSERT(!options.paths.empty());
+    std::vector<FoundMountpath> found;
+    for (const std::string& path : options.paths) {
+        TRY(std::unique_ptr<Directory> directory, open_directory(path));
+        auto mountpath = find_mountpath(*directory->blocking, directory->of.path);
+        if (!mountpath && options.paths.size() > 1) {
+            mountpath.error().context = path + ": " + mountpath.error().context;
+        }
+        if (!mountpath) return fail(mountpath.error());
+        directories_.push_back(std::move(directory));
+        found.push_back(std::move(*mountpath));
+    }
+    TRY(plan_, plan_mountpaths(found, options.allows_missing));
+    for (const MountpathPlan::Member& member : plan_.members) {
+        if (!member.found || !member.is_new || found[*member.found].is_blank) continue;
+        TRY_STATUS(erase_metadata(*directories_[*member.found]->blocking));
+    }
     return {};
 }
 
+Result<std::unique_ptr<Storage::Directory>> Storage::open_directory(const std::string& path) {
+    auto directory = std::make_unique<Directory>();
+    TRY(directory->of.path, prepare_directory(path));
+    TRY(directory->blocking, io::make_posix_disk(directory->of.path));
+    directory->of.blocking = directory->blocking.get();
+    return directory;
+}
+
+// Of its own: what waits for a device that hangs keeps no thread from the others.
+void Storage::make_pools(Directory& directory) {
+    directory.pool = io::make_thread_pool(2 * cores_->count());
+    directory.probe_pool = io::make_thread_pool(1);
+    directory.of.pool = directory.pool.get();
+    directory.of.probe_pool = directory.probe_pool.get();
+    directory.disks.resize(cores_->count());
+}
+
 void Storage::make_disks() {
-    disks_.resize(cores_->count());
-    for (uint32_t core = 0; core < cores_->count(); ++core) {
-        cores_->run_on(core, [&] { return make_disk(*cores_, core, *directory_, disks_[core]); });
+    for (const auto& directory : directories_) {
+        make_pools(*directory);
+        for (uint32_t core = 0; core < cores_->count(); ++core) {
+            cores_->run_on(core, [&] {
+                return make_disk(cores_->reactor(core), *directory->pool, *directory->blocking,
+                                 directory->disks[core]);
+            });
+            directory->of.cores.push_back(directory->disks[core].get());
+        }
     }
 }
 
 Status Storage::open_metadata() {
-    SingleLogParts parts{{}, &cores_->pool(), directory_.get()};
+    SingleLogParts parts;
     for (uint32_t core = 0; core < cores_->count(); ++core) {
         parts.reactors.push_back(&cores_->reactor(core));
+    }
+    for (const MountpathPlan::Member& member : plan_.members) {
+        if (!member.found) continue;
+        const Directory& directory = *directories_[*member.found];
+        parts.homes.push_back({directory.blocking.get(), directory.pool.get(), member.is_new});
     }
     TRY(metadata_,
         cores_->run_on(0, [&] { return open_single_log(parts, JournalOptions{}, log_); }));
@@ -136,13 +191,19 @@ Result<std::string> Storage::identity_value(const std::string& key, size_t lengt
     return value;
 }
 
-Status Storage::open_store(StoreOptions options) {
-    std::vector<StoreCore> store_cores;
+Status Storage::open_store(StoreOptions options, bool allows_missing) {
+    std::vector<MountpathCore> cores;
     for (uint32_t core = 0; core < cores_->count(); ++core) {
-        store_cores.push_back({&cores_->reactor(core), &cores_->buffers(core), disks_[core].get()});
+        cores.push_back({&cores_->reactor(core), &cores_->buffers(core)});
     }
-    options.is_live_bucket = live_buckets(*metadata_->state(0));
-    TRY(store_, cores_->run_on(0, [&] { return Store::open(store_cores, options, log_); }));
+    std::vector<MountpathDisks*> disks;
+    for (const auto& directory : directories_) disks.push_back(&directory->of);
+    MountpathSetOptions set;
+    set.store = std::move(options);
+    set.store.is_live_bucket = live_buckets(*metadata_->state(0));
+    set.allows_missing = allows_missing;
+    TRY(store_, cores_->run_on(
+                    0, [&] { return MountpathSet::open(cores, plan_, disks, host_, set, log_); }));
     return {};
 }
 
@@ -155,11 +216,57 @@ void Storage::stop() {
     service_.reset();
     store_.reset();
     metadata_.reset();
-    for (uint32_t core = 0; core < disks_.size(); ++core) {
-        cores_->run_on(core, [&] { return drop_disk(disks_[core]); });
+    for (const auto& directory : directories_) {
+        for (uint32_t core = 0; core < directory->disks.size(); ++core) {
+            cores_->run_on(core, [&] { return drop_disk(directory->disks[core]); });
+        }
     }
     cores_->stop();
+    directories_.clear();
     cores_.reset();
+}
+
+// -------------------------------------------------------------------------------------------------
+// What the set of mountpaths asks for, on core 0
+
+io::Task<Result<MountpathDisks*>> Storage::Host::open(std::string path) {
+    Storage& storage = storage_;
+    io::Cores& cores = *storage.cores_;
+    io::Reactor& home = cores.reactor(0);
+    CO_TRY(std::unique_ptr<Directory> opened,
+           co_await cores.pool().run(home, [&path] { return open_directory(path); }));
+    for (const auto& known : storage.directories_) {
+        if (known->of.path == opened->of.path) co_return &known->of;
+    }
+    Directory& directory = *storage.directories_.emplace_back(std::move(opened));
+    storage.make_pools(directory);
+    for (uint32_t core = 0; core < cores.count(); ++core) {
+        co_await io::on_core(home, cores.reactor(core), [&] {
+            return make_disk(cores.reactor(core), *directory.pool, *directory.blocking,
+                             directory.disks[core]);
+        });
+        directory.of.cores.push_back(directory.disks[core].get());
+    }
+    co_return &directory.of;
+}
+
+io::Task<Status> Storage::Host::forget_metadata(MountpathDisks& of) {
+    io::BlockingDisk& disk = *of.blocking;
+    co_return co_await of.pool->run(storage_.cores_->reactor(0),
+                                    [&disk] { return erase_metadata(disk); });
+}
+
+io::Task<Status> Storage::Host::keep_metadata(std::vector<MountpathDisks*> on) {
+    std::vector<MetadataHome> homes;
+    for (const MountpathDisks* disks : on) homes.push_back({disks->blocking, disks->pool});
+    co_return co_await storage_.metadata_->keep_on(std::move(homes));
+}
+
+std::vector<BucketId> Storage::Host::buckets() {
+    std::vector<BucketId> ids;
+    storage_.metadata_->state(0)->for_each_bucket(
+        [&ids](const std::shared_ptr<const Bucket>& bucket) { ids.push_back(bucket->id); });
+    return ids;
 }
 
 }  // namespace penstock::node

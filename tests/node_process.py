@@ -122,6 +122,17 @@ class TestDirectory:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
+def make_certificate(directory, name, key="ec"):
+    """A certificate of its own for 127.0.0.1: the paths of it and of its key."""
+    paths = [os.path.join(directory, f"{name}.{kind}.pem") for kind in ("certificate", "key")]
+    options = (["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"] if key == "ec"
+               else ["-newkey", "rsa:2048"])
+    subprocess.run(["openssl", "req", "-x509", *options, "-nodes", "-days", "2", "-subj",
+                    f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0],
+                    "-keyout", paths[1]], check=True, capture_output=True, timeout=60)
+    return paths
+
+
 def read_answer(connection):
     """The next answer on a raw connection: (status, head, body), status 0 if none came."""
     content = b""

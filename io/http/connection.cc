@@ -28,7 +28,7 @@ constexpr uint32_t turned_away_max = 64;
 // its system throw away an answer that it has not read yet.
 Task<void> linger(Reactor& reactor, BufferPool& buffers, Socket& socket, uint64_t quiet_ns,
                   Cancel* cancel) {
-    reactor.kernel().finish_sending(socket.descriptor());
+    socket.finish_sending();
     const uint64_t deadline_ns = reactor.now_ns() + linger_ns;
     Buffer dropped = buffers.take(buffer_bytes);
     uint64_t dropped_bytes = 0;
@@ -46,7 +46,7 @@ Task<void> linger(Reactor& reactor, BufferPool& buffers, Socket& socket, uint64_
 // One connection: its coroutine, and what its server needs to end it.
 class Server::Connection {
 public:
-    Connection(State& server, int descriptor);
+    Connection(State& server, int descriptor, std::shared_ptr<const TlsContext> tls);
     Task<void> run();
     // Ends whatever it waits for on the socket.
     void cut() { socket_.shutdown(); }
@@ -57,6 +57,7 @@ private:
     // What follows an answer: the next request, or the connection's end, at once or lingering.
     enum class After : uint8_t { next, end, linger };
 
+    Task<bool> shake_hands();
     Task<Received> receive_head();
     Task<bool> receive_some(uint64_t deadline_ns);
     void give_buffers_back();
@@ -71,6 +72,7 @@ private:
 
     State& server_;
     Socket socket_;
+    std::shared_ptr<const TlsContext> tls_;
     std::string peer_;
     ReceivedBytes received_;
     RequestHead head_;
@@ -122,16 +124,17 @@ uint32_t Server::connection_count() const {
     return static_cast<uint32_t>(state_->connections.size());
 }
 
-void Server::serve(int descriptor) {
+void Server::serve(int descriptor, std::shared_ptr<const TlsContext> tls) {
     Result<Gate::Pass> pass = state_->gate.enter();
     if (!pass || connection_count() >= state_->limits.connections_max) {
         Socket socket(state_->reactor, descriptor);
-        if (!pass || state_->turned_away_count >= turned_away_max) return;
+        // Without a handshake nothing can be said.
+        if (!pass || tls || state_->turned_away_count >= turned_away_max) return;
         start_detached(state_->turn_away(std::move(socket), std::move(*pass)));
         return;
     }
     const auto connection =
-        state_->connections.emplace(state_->connections.end(), *state_, descriptor);
+        state_->connections.emplace(state_->connections.end(), *state_, descriptor, std::move(tls));
     start_detached(state_->run(connection, std::move(*pass)));
 }
 
@@ -156,12 +159,25 @@ Task<void> Server::stop(uint64_t deadline_ns) {
     state_->reactor.disarm(timer);
 }
 
-Server::Connection::Connection(State& server, int descriptor)
+Server::Connection::Connection(State& server, int descriptor, std::shared_ptr<const TlsContext> tls)
     : server_(server),
       socket_(server.reactor, descriptor),
+      tls_(std::move(tls)),
       peer_(server.reactor.kernel().peer_address(descriptor).text) {}
 
+// Whoever speaks plain HTTP to an address of HTTPS is told so in a way that they understand.
+Task<bool> Server::Connection::shake_hands() {
+    const Until until = server_.reactor.within_ns(server_.limits.head_timeout_ns, nullptr);
+    const Status accepted = co_await socket_.accept_tls(std::move(tls_), server_.buffers, until);
+    if (accepted) co_return true;
+    if (accepted.error().code != Errc::invalid) co_return false;
+    error_ = {400, "this port speaks HTTPS: the request came without TLS"};
+    co_await answer_refusal();
+    co_return false;
+}
+
 Task<void> Server::Connection::run() {
+    if (tls_ != nullptr && !co_await shake_hands()) co_return;
     for (;;) {
         const Received received = co_await receive_head();
         if (received == Received::nothing) co_return;
@@ -240,10 +256,9 @@ Task<bool> Server::Connection::receive_some(uint64_t deadline_ns) {
         if (!received_.buffer) {
             // Ten thousand idle connections cost their frames, not their buffers.
             const Until until{deadline_ns, nullptr};
-            if (co_await reactor.poll_readable(socket_.descriptor(), until) < 0) co_return false;
+            if (!co_await socket_.wait_readable(until)) co_return false;
             received_.buffer = server_.buffers.take(buffer_bytes);
-            const int32_t count =
-                reactor.kernel().try_receive(socket_.descriptor(), received_.buffer.bytes());
+            const int32_t count = socket_.try_receive(received_.buffer.bytes());
             if (count >= 0) {
                 received_.end = static_cast<uint32_t>(count);
                 co_return count > 0;
@@ -283,7 +298,7 @@ Task<Server::Connection::After> Server::Connection::serve_request() {
         BodyReader& reader;
     };
     Body body = reader.is_ended() ? Body() : Body(std::make_unique<Borrowed>(reader));
-    Request request{head_, body, server_.buffers, server_.reactor, peer_};
+    Request request{head_, body, server_.buffers, server_.reactor, peer_, socket_.is_tls()};
     Response response = co_await server_.handler.handle(request);
 
     const bool can_drop = reader.is_ended() || (!reader.has_failed() && !reader.is_withheld() &&

@@ -71,8 +71,9 @@ public:
     Server(Reactor& reactor, BufferPool& buffers, Handler& handler, const Limits& limits);
     ~Server();  // asserts that stop() ran
 
-    // Takes over a connected descriptor and serves it until it ends.
-    void serve(int descriptor);
+    // Takes over a connected descriptor and serves it until it ends; over TLS if a context is
+    // given. The handshake has as long as a head.
+    void serve(int descriptor, std::shared_ptr<const TlsContext> tls = nullptr);
     uint32_t connection_count() const;
 
     // Idle connections close now; others finish the request they are in, and those that are not

@@ -104,12 +104,27 @@ void write_store(MetricsText& text, const StoreUsage& usage) {
     text.sample("penstock_store_corruptions_total", {}, usage.corruptions);
 }
 
+void write_admission(MetricsText& text, const CoreFigures& sum) {
+    text.family("penstock_buffer_bytes", "gauge", "Of bodies that are coming or going.");
+    text.sample("penstock_buffer_bytes", {}, sum.buffer_bytes);
+    text.family("penstock_in_flight", "gauge", "Requests begun and not answered.");
+    for (size_t work = 0; work < bounded_class_count; ++work) {
+        text.sample("penstock_in_flight", {{"class", work_class_names[work]}}, sum.in_flight[work]);
+    }
+    text.family("penstock_refused_total", "counter", "Requests refused because of overload.");
+    for (size_t work = 0; work < bounded_class_count; ++work) {
+        text.sample("penstock_refused_total", {{"class", work_class_names[work]}},
+                    sum.refused[work]);
+    }
+}
+
 void write_process(MetricsText& text, const NodeIdentity& node, const CoreFigures& sum) {
     text.family("penstock_connections", "gauge", "Open connections.");
     text.sample("penstock_connections", {{"door", "http"}}, sum.http_connections);
     text.sample("penstock_connections", {{"door", "rpc"}}, sum.rpc_connections);
     text.family("penstock_batch_bytes", "gauge", "Memory of batches that clients hold leases of.");
     text.sample("penstock_batch_bytes", {}, sum.batch_bytes);
+    write_admission(text, sum);
     text.family("penstock_cpu_seconds_total", "counter",
                 "CPU time of the whole process; it is not told apart by operation yet.");
     text.sample("penstock_cpu_seconds_total", {{"op", "all"}}, process_cpu_seconds());
@@ -152,6 +167,11 @@ io::Task<std::string> AdminDoor::metrics_text(uint32_t core) {
         sum.rpc_connections += figures.rpc_connections;
         sum.batch_bytes += figures.batch_bytes;
         sum.busy_ns += figures.busy_ns;
+        sum.buffer_bytes += figures.buffer_bytes;
+        for (size_t work = 0; work < bounded_class_count; ++work) {
+            sum.in_flight[work] += figures.in_flight[work];
+            sum.refused[work] += figures.refused[work];
+        }
     }
     MetricsText text;
     write_requests(text, sum.requests);

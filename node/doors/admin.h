@@ -2,6 +2,7 @@
 // /health for whoever watches the process, which needs none.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct CoreFigures {
     uint64_t rpc_connections = 0;
     uint64_t batch_bytes = 0;  // handed out as descriptors and leased
     uint64_t busy_ns = 0;
+    uint64_t buffer_bytes = 0;  // of bodies, coming or going
+    std::array<uint64_t, bounded_class_count> in_flight{};
+    std::array<uint64_t, bounded_class_count> refused{};
 };
 
 class AdminDoor {

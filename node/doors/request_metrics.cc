@@ -52,6 +52,29 @@ Operation operation_of(const io::http::RequestHead& head) {
     return head.method == Method::get ? Operation::list : Operation::bucket;
 }
 
+WorkClass work_class_of(Operation operation) {
+    switch (operation) {
+        case Operation::get:
+        case Operation::get_many:
+        case Operation::member:
+            return WorkClass::read;
+        case Operation::put:
+        case Operation::del:
+        case Operation::update:
+        case Operation::object_action:
+            return WorkClass::write;
+        case Operation::list:
+            return WorkClass::listing;
+        case Operation::head:
+        case Operation::bucket:
+        case Operation::cluster:
+        case Operation::admin:
+        case Operation::other:
+            return WorkClass::free;
+    }
+    return WorkClass::free;
+}
+
 void RequestMetrics::count(size_t door, size_t operation, uint16_t status, uint64_t by) {
     StatusCounts& counts = counts_[door][operation];
     for (auto& [known, value] : counts) {

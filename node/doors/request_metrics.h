@@ -10,6 +10,7 @@
 
 #include "io/base/metrics.h"
 #include "io/http/head.h"
+#include "node/service/admission.h"
 
 namespace penstock::node {
 
@@ -36,6 +37,9 @@ constexpr size_t operation_count = 13;
 constexpr std::string_view operation_names[operation_count] = {
     "get",    "get_many",      "put",    "delete",  "head",  "list", "member",
     "update", "object_action", "bucket", "cluster", "admin", "other"};
+
+// Which limit of a core's admission it counts against.
+WorkClass work_class_of(Operation operation);
 
 // What a request to AIStore's door asks for, from its method and path alone.
 Operation operation_of(const io::http::RequestHead& head);

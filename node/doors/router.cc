@@ -30,9 +30,10 @@ uint64_t body_bytes(const Response& response) {
 
 }  // namespace
 
-Router::Router(uint32_t core_count) {
-    for (uint32_t core = 0; core < core_count; ++core) {
+Router::Router(std::vector<Admission*> admissions) {
+    for (Admission* admission : admissions) {
         cores_.push_back(std::make_unique<Core>());
+        cores_.back()->admission = admission;
     }
 }
 
@@ -57,6 +58,14 @@ io::Task<Response> Router::handle(Request& request) {
         co_return response;
     }
     outcome.operation = operation_of(request.head);
+    const Admission::Ticket ticket =
+        own.admission->admit(work_class_of(outcome.operation), request.buffers.outstanding_bytes());
+    if (!ticket) {
+        Response response = ais_->refuse_overload(request);
+        outcome.status = response.head.status();
+        own.metrics.record(outcome);
+        co_return response;
+    }
     outcome.received_bytes = request.head.content_length;
     io::Body counted;
     if (request.head.body_kind == BodyKind::chunked && request.body.is_source()) {

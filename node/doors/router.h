@@ -1,5 +1,5 @@
-// Router: gives each HTTP request to the door that its path belongs to, and counts it. The one
-// Handler of every core's server.
+// Router: gives each HTTP request to the door that its path belongs to, unless its core has more to
+// do than it should, and counts it. The one Handler of every core's server.
 #pragma once
 
 #include <memory>
@@ -9,12 +9,14 @@
 #include "node/doors/admin.h"
 #include "node/doors/ais/ais_door.h"
 #include "node/doors/request_metrics.h"
+#include "node/service/admission.h"
 
 namespace penstock::node {
 
 class Router final : public io::http::Handler {
 public:
-    explicit Router(uint32_t core_count);
+    // One admission for each core; they outlive the router.
+    explicit Router(std::vector<Admission*> admissions);
     // Before anything is handled; both outlive the router's use.
     void attach(AisDoor& ais, AdminDoor& admin);
 
@@ -27,6 +29,7 @@ public:
 
 private:
     struct alignas(64) Core {
+        Admission* admission = nullptr;
         RequestMetrics metrics;
         bool is_draining = false;
     };

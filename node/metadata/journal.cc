@@ -98,6 +98,33 @@ Result<std::unique_ptr<Journal>> Journal::open(io::BlockingDisk& disk,
     return journal;
 }
 
+Result<std::unique_ptr<Journal>> Journal::remake(io::BlockingDisk& disk,
+                                                 const JournalOptions& options, const Log& log,
+                                                 std::shared_ptr<const MetadataState> state) {
+    std::unique_ptr<Journal> journal(new Journal(disk, options, log));
+    TRY_STATUS(journal->make_directory());
+    TRY_STATUS(journal->lock());
+    TRY(const std::vector<io::DirectoryEntry> entries, disk.list(directory));
+    for (const io::DirectoryEntry& entry : entries) {
+        const uint64_t generation = generation_of(entry.name).value_or(0);
+        journal->generation_ = std::max(journal->generation_, generation);
+    }
+    journal->state_ = std::move(state);
+    TRY_STATUS(journal->begin_generation());
+    return journal;
+}
+
+Status Journal::erase(io::BlockingDisk& disk) {
+    const Result<std::vector<io::DirectoryEntry>> entries = disk.list(directory);
+    if (!entries && entries.error().code == Errc::not_found) return {};
+    if (!entries) return fail(entries.error());
+    for (const io::DirectoryEntry& entry : *entries) {
+        if (!generation_of(entry.name)) continue;
+        TRY_STATUS(disk.remove(std::string(directory) + "/" + entry.name));
+    }
+    return disk.sync_directory(directory);
+}
+
 Status Journal::make_directory() {
     const Status made = disk_.make_directory(directory);
     if (!made && made.error().code == Errc::exists) return {};

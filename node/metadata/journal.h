@@ -58,6 +58,13 @@ public:
     static Result<std::unique_ptr<Journal>> open(io::BlockingDisk& disk,
                                                  const JournalOptions& options, const Log& log);
 
+    // A journal that begins with `state`, whatever is there: another mountpath's says what counts.
+    static Result<std::unique_ptr<Journal>> remake(io::BlockingDisk& disk,
+                                                   const JournalOptions& options, const Log& log,
+                                                   std::shared_ptr<const MetadataState> state);
+    // As if there had never been one.
+    static Status erase(io::BlockingDisk& disk);
+
     // All that is acknowledged.
     const std::shared_ptr<const MetadataState>& state() const { return state_; }
 

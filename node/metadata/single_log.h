@@ -1,5 +1,7 @@
-// SingleLog: the metadata of a node on its own: commands go into the journal on its mountpath, in
-// the order of core 0, as many as wait in one commit.
+// SingleLog: the metadata of a node on its own: commands go into the journal of its mountpath, in
+// the order of core 0, as many as wait in one commit. With several mountpaths up to three have a
+// journal, all of them the same one; a command counts when each of those that answer has it, and at
+// a start the newest that can be read counts.
 #pragma once
 
 #include <memory>
@@ -14,15 +16,31 @@
 
 namespace penstock::node {
 
-struct SingleLogParts {
-    std::vector<io::Reactor*> reactors;  // of all cores
-    io::Pool* pool = nullptr;
-    io::BlockingDisk* disk = nullptr;  // the mountpath's directory
+constexpr size_t metadata_homes_max = 3;
+
+// A mountpath's directory.
+struct MetadataHome {
+    io::BlockingDisk* disk = nullptr;
+    io::Pool* pool = nullptr;  // for jobs that wait for it
+    bool is_new = false;       // what is there does not count
 };
 
-// On core 0; what `parts` names must outlive the log. Fails as Journal::open() does.
-io::Task<Result<std::unique_ptr<MetadataLog>>> open_single_log(SingleLogParts parts,
-                                                               JournalOptions options,
-                                                               const Log& log);
+struct SingleLogParts {
+    std::vector<io::Reactor*> reactors;  // of all cores
+    std::vector<MetadataHome> homes;     // the first ones are used
+};
+
+class SingleLog : public MetadataLog {
+public:
+    // From now on the journals lie there (the first few); all of them have everything when it is
+    // done. On core 0. An error if none of them can be written: then nothing changes.
+    virtual io::Task<Status> keep_on(std::vector<MetadataHome> homes) = 0;
+};
+
+// On core 0; what `parts` names must outlive the log. Fails as Journal::open() does, if none of the
+// journals can be read.
+io::Task<Result<std::unique_ptr<SingleLog>>> open_single_log(SingleLogParts parts,
+                                                             JournalOptions options,
+                                                             const Log& log);
 
 }  // namespace penstock::node

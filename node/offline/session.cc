@@ -17,7 +17,9 @@ Result<std::unique_ptr<Session>> Session::open(const OfflineOptions& options, bo
     }
     std::unique_ptr<Session> session(new Session(options));
     StorageOptions storage;
-    storage.path = options.directory;
+    storage.paths = {options.directory};
+    storage.paths.insert(storage.paths.end(), options.more_directories.begin(),
+                         options.more_directories.end());
     storage.cores.count = 1;
     storage.cores.is_pinned = false;
     storage.cores.spin_ns = 0;

@@ -114,6 +114,8 @@ public:
 
     // Everything prepared so far is durable.
     io::Task<Status> sync();
+    // Of versions that are given from now on.
+    void set_map_version(uint64_t map_version) { options_.map_version = map_version; }
     // Somebody was told of a record and has not gone on yet: until then what he publishes is
     // missing among what durable() promises.
     bool has_told() const { return told_count_ > 0; }

@@ -40,15 +40,15 @@ io::Task<Status> StoreImpl::admit_on_home(Core& from, uint64_t bytes) {
 // in the log's order: nothing that comes between that and its record waits.
 io::Task<Result<StoreImpl::Committed>> StoreImpl::commit(Change& change) {
     ASSERT(home().io.reactor->is_current_thread());
-    const Digest128 key = change.draft.digest;
     if (change.is_removal || change.condition.kind != Condition::Kind::none) {
         CO_TRY_STATUS(co_await check_condition(change));
     }
+    CO_TRY_STATUS(check_admission(change));
     begin_change(change);
     const Result<Prepared> prepared =
         co_await records_->prepare(change.draft, change.durability, change.is_removal);
     if (!prepared) {
-        leave_in_flight(key);
+        leave_in_flight(change);
         co_return std::unexpected(prepared.error());
     }
     co_return publish(change, *prepared);
@@ -67,6 +67,8 @@ void StoreImpl::begin_change(Change& change) {
         change.draft.display_version = change.counts_versions ? display_version + 1 : 1;
     }
     begun.count += 1;
+    change.round = round_;
+    under_way_[round_] += 1;
     begun.display_version = change.draft.display_version;
     begun.is_removal = change.is_removal;
 }
@@ -96,7 +98,7 @@ StoreImpl::Committed StoreImpl::publish(const Change& change, const Prepared& pr
             start_reclaim(*replaced);
         }
     }
-    leave_in_flight(key);
+    leave_in_flight(change);
     return {prepared.version, change.draft.display_version};
 }
 
@@ -104,14 +106,15 @@ io::Task<Result<StoreImpl::CommittedPair>> StoreImpl::commit_two(Change& first, 
     ASSERT(home().io.reactor->is_current_thread());
     ASSERT(first.draft.digest != second.draft.digest);
     CO_TRY_STATUS(co_await check_conditions(first, second));
+    CO_TRY_STATUS(check_admission(first));
     begin_change(first);
     begin_change(second);
     // As for a deletion: what the two take is less than what they give back in the end.
     const Result<PreparedPair> prepared =
         co_await records_->prepare_two(first.draft, second.draft, true);
     if (!prepared) {
-        leave_in_flight(first.draft.digest);
-        leave_in_flight(second.draft.digest);
+        leave_in_flight(first);
+        leave_in_flight(second);
         co_return std::unexpected(prepared.error());
     }
     const Committed first_done = publish(first, prepared->first);
@@ -169,12 +172,15 @@ io::Task<Status> StoreImpl::check_condition(const Change& change) {
     }
 }
 
-void StoreImpl::leave_in_flight(const Digest128& key) {
-    const auto found = in_flight_.find(key);
+void StoreImpl::leave_in_flight(const Change& change) {
+    const auto found = in_flight_.find(change.draft.digest);
     ASSERT(found != in_flight_.end() && found->second.count > 0);
-    found->second.count -= 1;
-    if (found->second.count > 0) return;
-    in_flight_.erase(found);
+    ASSERT(under_way_[change.round] > 0);
+    under_way_[change.round] -= 1;
+    const bool is_round_done = change.round != round_ && under_way_[change.round] == 0;
+    const bool is_last = --found->second.count == 0;
+    if (is_last) in_flight_.erase(found);
+    if (!is_last && !is_round_done) return;
     change_done_.set();
     change_done_.reset();
 }
@@ -294,7 +300,7 @@ io::Task<void> StoreImpl::reclaim_files(const Place& place) {
         // Who finds the first one gone looks the object up again; who has it keeps the rest.
         const FileId first = attributes->extents.front().file;
         co_await remove_file(first);
-        co_await drop_everywhere(first);  // whoever opened it between the two
+        co_await drop_everywhere(first);                 // whoever opened it between the two
         if (!co_await await_unpinned(first)) co_return;  // stopping: swept at the next start
         std::erase(files, first);
     }

@@ -8,9 +8,11 @@
 //
 // store.cc has opening, stopping and reading, store_put.cc how content comes in, store_change.cc
 // what happens on the home core, store_copy.cc copying and renaming, store_upload.cc and
-// store_completion.cc uploads and appends.
+// store_completion.cc uploads and appends, store_move.cc what goes from one mountpath to another.
 #pragma once
 
+#include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -95,6 +97,33 @@ public:
     uint64_t live_bytes(BucketId bucket) const override;
     StoreUsage usage() const override;
 
+    // Of several mountpaths (mountpath_set.h); `core` is the caller's number in this store.
+    const Digest128& id() const { return identity_.id; }
+    // On any core, without waiting: whether there is such an object now.
+    bool has(const ObjectName& name) const { return locator_->find(digest(name)).has_value(); }
+    // The object `name` of `source` as it is, version, times and attachment included, and no longer
+    // there: unless this store has one of that name, which is newer; then only that. At every
+    // moment one of the two has it. False: there was nothing to move. Errors as get() and put().
+    io::Task<Result<bool>> take_over(uint32_t core, ObjectName name, StoreImpl& source,
+                                     uint32_t source_core);
+    // As copy() and rename(), from another mountpath: bytes are copied. A rename is a copy and a
+    // removal: a power cut may leave both names, never none.
+    io::Task<Result<ObjectAttributes>> copy_from(uint32_t core, ObjectName to, StoreImpl& source,
+                                                 uint32_t source_core, ObjectName from,
+                                                 ObjectCopyOptions options);
+    io::Task<Result<ObjectAttributes>> rename_from(uint32_t core, ObjectName to, StoreImpl& source,
+                                                   uint32_t source_core, ObjectName from,
+                                                   bool counts_versions);
+    // Everything acknowledged so far is on the device.
+    io::Task<Status> sync(uint32_t core);
+    // Whether an object may be put under this name; null: under any.
+    using Admits = std::function<bool(const ObjectName& name)>;
+    // From now on others are refused with `unavailable`; done when nothing is under way that began
+    // before. From then on new versions are of `map_version`. One call at a time.
+    io::Task<void> admit_only(uint32_t core, Admits admits, uint64_t map_version);
+    // Errors of the device that gave up a segment of the log, since the start. On the home core.
+    uint64_t log_failure_count() const { return records_->stats().failures; }
+
 private:
     // What each core has of its own.
     struct Core {
@@ -128,6 +157,11 @@ private:
         bool keeps_files = false;
         uint64_t moved_bytes = 0;  // in those files
         ObjectName name;
+        // Of an object that comes from another mountpath: it counts only if it is still there.
+        const StoreImpl* source = nullptr;
+        Digest128 source_key;
+        Place source_place;
+        uint32_t round = 0;  // which of `under_way_` counts it
     };
     struct Committed {
         Version version;
@@ -204,6 +238,20 @@ private:
     io::Task<Result<std::vector<FileId>>> link_files(Core& from, Attributes& attributes);
     io::Task<void> unlink_files(Core& from, std::vector<FileId> files);
 
+    // From another mountpath (store_move.cc).
+    struct Import;
+    io::Task<Status> import_files(Core& to, Core& source, Attributes& attributes,
+                                  std::vector<FileId>& made);
+    io::Task<Status> copy_file(Core& to, Core& source, FileId from, FileId name);
+    io::Task<Status> import_record(Core& to, Core& source, const ReadRecord& record,
+                                   Import& import);
+    io::Task<Result<Committed>> commit_import(Core& to, Import& import);
+    io::Task<Result<ObjectAttributes>> bring(Core& to, ObjectName name, StoreImpl& source,
+                                             Core& there, ObjectName from,
+                                             const ObjectCopyOptions& options, bool keeps_time);
+    io::Task<Status> sync_on_home();
+    io::Task<void> admit_on_home(Admits& admits, uint64_t map_version);
+
     // Uploads: store_upload.cc on the caller's core, store_completion.cc on the home core.
     using UploadPointer = std::shared_ptr<OpenUpload>;
     struct PartRequest {
@@ -270,6 +318,7 @@ private:
     // Two changes that are one: both count, or neither.
     io::Task<Result<CommittedPair>> commit_two(Change& first, Change& second);
     io::Task<Status> check_conditions(const Change& first, const Change& second);
+    Status check_admission(const Change& change) const;
     void begin_change(Change& change);
     Committed publish(const Change& change, const Prepared& prepared);
     io::Task<Status> check_condition(const Change& change);
@@ -280,7 +329,7 @@ private:
     RecordDraft draft_under(const ObjectName& name, const ReadRecord& record) const;
     io::Task<void> remove_all(Removals& removals);
     io::Task<void> remove_one(Removals& removals, size_t index);
-    void leave_in_flight(const Digest128& digest);
+    void leave_in_flight(const Change& change);
     void start_reclaim(const Place& place);
     io::Task<void> reclaim(io::Gate::Pass pass, Place place);
     io::Task<void> reclaim_files(const Place& place);
@@ -316,6 +365,10 @@ private:
 
     std::unordered_map<Digest128, InFlight, DigestHash> in_flight_;
     io::Event change_done_;  // pulsed when a change left in_flight_
+    Admits admits_;
+    // Changes in flight by when they began: before the last admit_only() or after it.
+    std::array<uint64_t, 2> under_way_{};
+    uint32_t round_ = 0;
     // Segment -> records in it that were replaced and whose files are being removed.
     std::unordered_map<uint32_t, uint32_t> reclaiming_;
     io::Event reclaim_done_;  // pulsed when one of them is done

@@ -168,6 +168,42 @@ TEST(Client, ReplyThatIsCutOffAnywhereIsNeverTakenForAWholeOne) {
     }
 }
 
+TEST(Client, TheTokenIsShownOnceOnEachConnectionBeforeACall) {
+    std::atomic<uint32_t> logins{0}, others{0};
+    FakeNode node([&](const FakeNode::Request& request) {
+        if (request.method != "auth.login") {
+            ++others;
+            EXPECT_GE(logins, 1U);
+            return good_reply(request.id, "content");
+        }
+        ++logins;
+        EXPECT_NE(request.bytes.find("secret"), std::string::npos);
+        return put_reply(request.id, 0);
+    });
+    Options options = once();
+    options.token = "secret";
+    auto client = *Client::open(node.address(), options);
+    for (int count = 0; count < 5; ++count) EXPECT_TRUE(client->get("b", "o"));
+    EXPECT_EQ(logins, 1U);
+    client->close_idle();
+    EXPECT_TRUE(client->get("b", "o"));
+    EXPECT_EQ(logins, 2U);
+    EXPECT_EQ(others, 6U);
+}
+
+TEST(Client, ATokenThatTheNodeDoesNotKnowIsDeniedAtOnce) {
+    constexpr uint64_t unauthenticated = 8;
+    FakeNode node(
+        [&](const FakeNode::Request& request) { return error_reply(request.id, unauthenticated); });
+    Options options;
+    options.token = "wrong";
+    auto client = *Client::open(node.address(), options);
+    const Result<Content> got = client->get("b", "o");
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, Errc::denied);
+    EXPECT_EQ(node.requests(), 1U);
+}
+
 TEST(Client, DamagedByteIsFoundWhereverItIs) {
     const std::string data(300, 'x');
     std::atomic<size_t> at{0};

@@ -35,7 +35,7 @@ def thread_model():
     return nbdkit.THREAD_MODEL_SERIALIZE_ALL_REQUESTS
 
 
-def open(readonly):  # the name is nbdkit's
+def open(readonly):
     return 1
 
 

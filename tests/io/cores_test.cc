@@ -1,5 +1,6 @@
 // Several reactors on threads of their own. Also run under ThreadSanitizer.
 #include "io/cores.h"
+#include "io/cgroup.h"
 
 #include <gtest/gtest.h>
 

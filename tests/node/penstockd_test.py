@@ -40,7 +40,7 @@ def check_arguments(checks, penstockd, directory):
     for bad in ([], ["--data", data, "--nonsense"], ["--data", data, "--cores", "0"],
                 ["--data", data, "--cores", "many"], ["--data", data, "--io-backend", "magic"],
                 ["--data", data, "--http", "nowhere"], ["--data", data, "--http", "0.0.0.0:0"],
-                ["--data", data, "--http", "[::]:0"], ["--data", data, "--data", data + "2"],
+                ["--data", data, "--http", "[::]:0"], ["--data", data, "--data", ""],
                 ["--data", data, "--join", "127.0.0.1:1"],
                 ["--data", data, "--settings", "/nonexistent.toml"]):
         status, output, error = run(penstockd, *bad)
@@ -72,6 +72,32 @@ def check_settings(checks, penstockd, directory):
     write("data = \n")
     status, _, error = run(penstockd, "--settings", path)
     checks.check(status == 2 and f"{path}:1:" in error, f"broken TOML: {error!r}")
+
+
+def check_shown_settings(checks, penstockd, directory):
+    """packaging/penstockd.toml shows every setting, and is right with each of them in force."""
+    root = os.path.dirname(os.path.dirname(HERE))
+    with open(os.path.join(root, "packaging", "penstockd.toml"), encoding="utf-8") as file:
+        text = file.read()
+    lines, shown, section = [], set(), ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        key = re.match(r"#([a-z_]+) = ", line)
+        if key:
+            shown.add(section + key[1])
+            # Their files are not here.
+            line = line if section in ("access.", "tls.") else line[1:]
+        lines.append(line)
+    with open(os.path.join(root, "node", "settings_file.cc"), encoding="utf-8") as file:
+        table = file.read().partition("known_settings() {")[2].partition("return known")[0]
+    known = set(re.findall(r'\{"([a-z_.]+)",', table))
+    checks.check(shown == known, f"shown: {sorted(shown ^ known)}")
+    path = os.path.join(directory, "shown.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    status, _, error = run(penstockd, "--settings", path, "--check-config")
+    checks.check(status == 0, f"with every setting: {error}")
 
 
 def check_directories(checks, penstockd, directory):
@@ -285,9 +311,9 @@ def check_start(checks, penstockd, directory):
 def main():
     penstockd = os.path.abspath(sys.argv[1])
     checks = Checks()
-    for part in (check_arguments, check_settings, check_directories, check_ready_file,
-                 check_restarts, check_signals, check_refused_io_uring, check_supervision,
-                 check_start):
+    for part in (check_arguments, check_settings, check_shown_settings, check_directories,
+                 check_ready_file, check_restarts, check_signals, check_refused_io_uring,
+                 check_supervision, check_start):
         with TestDirectory("penstockd-test") as directory:
             for index in range(5):
                 os.makedirs(os.path.join(directory.path, f"start-{index}"), exist_ok=True)

@@ -140,8 +140,15 @@ TEST_F(SettingsTest, WhatIsNotBuiltSaysSo) {
     ASSERT_TRUE(arguments);
     ASSERT_EQ(arguments->settings.not_implemented.size(), 1U);
     EXPECT_THAT(arguments->settings.not_implemented[0], HasSubstr("--bus is not implemented"));
-    EXPECT_THAT(parse({"--data", "d", "--data", "e"}).error().text, HasSubstr("not implemented"));
     EXPECT_THAT(parse({"--data", "d", "--join", "x"}).error().text, HasSubstr("not implemented"));
+}
+
+TEST_F(SettingsTest, SeveralMountpaths) {
+    const auto several = parse({"--data", "d", "--data", "e", "--allow-missing-mountpath"});
+    ASSERT_TRUE(several);
+    EXPECT_THAT(several->settings.data, ElementsAre("d", "e"));
+    EXPECT_TRUE(several->settings.allows_missing_mountpath);
+    EXPECT_FALSE(parse({"--data", "d", "--data", ""}));
 }
 
 TEST_F(SettingsTest, RpcHasAnAddressAndAPath) {

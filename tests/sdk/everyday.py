@@ -499,27 +499,34 @@ class Everyday:
         self.bucket.delete()
 
 
-def drive_with_token(url, checks):
-    """A node that wants tokens: the SDK shows its own as everybody does."""
+def drive_with_token(url, certificate, checks):
+    """A node that wants tokens and speaks TLS: the SDK shows its token as everybody does, and sends
+    the heads of its uploads before the rest."""
     from aistore import Client
     from aistore.sdk.errors import AISError
-    bucket = Client(url, token=TOKEN).bucket("private").create(exist_ok=True)
+    bucket = Client(url, ca_cert=certificate, token=TOKEN).bucket("private").create(exist_ok=True)
     bucket.object("o").get_writer().put_content(b"secret")
     checks.equal("get with a token", bucket.object("o").get_reader().read_all(), b"secret")
     checks.equal("list with a token", [one.name for one in bucket.list_all_objects()], ["o"])
-    for name, client in (("none", Client(url)), ("wrong", Client(url, token="wrong"))):
+    large = os.urandom(3_000_000)
+    bucket.object("large").get_writer().put_content(large)
+    checks.equal("large over TLS", bucket.object("large").get_reader().read_all(), large)
+    bucket.object("empty").get_writer().put_content(b"")
+    checks.equal("empty over TLS", bucket.object("empty").get_reader().read_all(), b"")
+    for name, client in (("none", Client(url, ca_cert=certificate)),
+                         ("wrong", Client(url, ca_cert=certificate, token="wrong"))):
         checks.raises(f"get, token: {name}", AISError,
                       client.bucket("private").object("o").get_reader().read_all)
     bucket.delete()
 
 
-def drive(url, guarded_url):
+def drive(url, guarded_url, certificate):
     """Inside a virtual environment: all checks with the SDK that is there."""
     checks = Checks()
     everyday = Everyday(url, checks)
     everyday.run()
     if guarded_url:
-        drive_with_token(guarded_url, checks)
+        drive_with_token(guarded_url, certificate, checks)
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0
 
@@ -540,30 +547,38 @@ def python_with_sdk(directory, version):
 
 @contextlib.contextmanager
 def guarded_node(penstockd):
-    """The URL of a node that knows TOKEN alone; "" where the node under test is not ours."""
+    """The URL of a node that speaks TLS and knows TOKEN alone, and its certificate; empty where the
+    node under test is not ours."""
     if not penstockd:
-        yield ""
+        yield "", ""
         return
     with node_process.TestDirectory("everyday-guarded") as directory:
         with open(os.path.join(directory.path, "tokens"), "w", encoding="utf-8") as file:
             file.write(f"sdk admin * {hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
+        certificate, key = node_process.make_certificate(directory.path, "guarded")
         settings = os.path.join(directory.path, "node.toml")
         with open(settings, "w", encoding="utf-8") as file:
-            file.write('[access]\ntokens_file = "tokens"\n')
+            file.write('[access]\ntokens_file = "tokens"\n[tls]\nloopback = true\n'
+                       f'certificate = "{certificate}"\nkey = "{key}"\n')
         node = node_process.NodeProcess(penstockd, directory.path, "--settings", settings)
         try:
-            yield node.url
+            yield node.url.replace("http:", "https:"), certificate
         finally:
             node.stop()
 
 
-def drive_all(url, guarded_url, versions, venvs):
+def drive_all(url, guarded, versions, venvs):
     passed = failed = 0
+    # Where the environment names certificates, `requests` trusts them and not those of the SDK's.
+    environment = dict(os.environ)
+    if guarded[1]:
+        environment["REQUESTS_CA_BUNDLE"] = guarded[1]
     for version in versions:
         python = python_with_sdk(venvs, version)
         done = subprocess.run([python, os.path.abspath(__file__), "--inside", "--url", url,
-                               "--guarded-url", guarded_url],
-                              stdout=subprocess.PIPE, text=True, timeout=600, check=False)
+                               "--guarded", *guarded],
+                              stdout=subprocess.PIPE, text=True, timeout=600, check=False,
+                              env=environment)
         lines = done.stdout.strip().splitlines()
         words = lines[-1].split() if lines else []
         is_count = len(words) == 4 and words[1] == "passed,"
@@ -581,14 +596,14 @@ def main():
     parser.add_argument("--sdk", default=",".join(SDK_VERSIONS))
     parser.add_argument("--venvs", default=os.path.join(ROOT, "out"))
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--guarded-url", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--guarded", nargs=2, default=("", ""), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        return drive(arguments.url, arguments.guarded_url)
+        return drive(arguments.url, *arguments.guarded)
     versions = arguments.sdk.split(",")
     with (node_process.chosen_node(arguments, "everyday") as node,
-          guarded_node(arguments.penstockd) as guarded_url):
-        return drive_all(node.url, guarded_url, versions, arguments.venvs)
+          guarded_node(arguments.penstockd) as guarded):
+        return drive_all(node.url, guarded, versions, arguments.venvs)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& r
     const std::optional<io::http::Query> query = io::http::Query::parse(request.head.query);
     if (!query) co_return ais::error_response(request, node_, ais::refuse_escape().error());
     Call call{core, request, *query, service_, jobs_, node_, access_, request.head.path, {}};
+    call.mountpaths = mountpaths_;
     if (access_.is_required(core)) call.principal = bearer_principal(request.head);
     Reply reply = co_await route(call);
     // A handler that answers without having asked: our bug, and closed all the same.
@@ -87,6 +88,12 @@ io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& r
 io::http::Response AisDoor::refuse(io::BufferPool& buffers,
                                    const io::http::HeadError& error) const {
     return ais::error_response(buffers, node_, {error.status, "", error.reason, {}, false, true});
+}
+
+io::http::Response AisDoor::refuse_overload(const io::http::Request& request) const {
+    ais::ApiError error{503, "ErrBusy", "too much is under way on this node: try again later"};
+    error.headers.emplace_back("Retry-After", "1");
+    return ais::error_response(request, node_, error);
 }
 
 io::Task<void> AisDoor::stop() {

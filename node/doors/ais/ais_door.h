@@ -16,11 +16,16 @@
 
 namespace penstock::node {
 
+class MountpathSet;
+
 class AisDoor {
 public:
     // All of them outlive the door. `home`: the reactor of core 0.
     AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
             io::Reactor& home);
+
+    // Mountpaths can be shown and changed from now on; before the first request.
+    void manage(MountpathSet& mountpaths) { mountpaths_ = &mountpaths; }
 
     // Whether a path is this door's: "/v1...", "/ais...", "/gs...", "/az...".
     static bool is_for(std::string_view path);
@@ -29,6 +34,9 @@ public:
     io::Task<io::http::Response> handle(uint32_t core, io::http::Request& request);
     // The answer to a request without a head: its status and sentence in the contract's form.
     io::http::Response refuse(io::BufferPool& buffers, const io::http::HeadError& error) const;
+
+    // The answer to a request that the core cannot take on now: 503, Retry-After.
+    io::http::Response refuse_overload(const io::http::Request& request) const;
 
     // On the home core: waits for what runs in the background.
     io::Task<void> stop();
@@ -44,6 +52,7 @@ private:
     Jobs& jobs_;
     const NodeIdentity& node_;
     const Access& access_;
+    MountpathSet* mountpaths_ = nullptr;
     ais::SummaryBoard summaries_;
 };
 

@@ -18,6 +18,10 @@
 #include "node/service/access.h"
 #include "node/service/object_service.h"
 
+namespace penstock::node {
+class MountpathSet;
+}
+
 namespace penstock::node::ais {
 
 // A refusal in the contract's form (section 1.6).
@@ -58,6 +62,7 @@ struct Call {
     Place place = Place::cluster;
     std::optional<BucketName> bucket;
     bool is_authorized = false;
+    MountpathSet* mountpaths = nullptr;  // null: of a service without disks
 
     io::http::Method method() const { return request.head.method; }
     bool is_head() const { return request.head.method == io::http::Method::head; }

@@ -7,6 +7,7 @@
 #include "node/doors/ais/cluster_shapes.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/jobs.h"
+#include "node/doors/ais/mountpaths.h"
 #include "node/doors/ais/names.h"
 #include "node/doors/ais/text.h"
 
@@ -28,10 +29,6 @@ constexpr std::string_view cluster_paths[] = {
     "set-config",   "attach", "detach",    "enable-bend",
     "disable-bend", "proxy",  "load-x509", "join-by-admin",
 };
-constexpr std::string_view mountpath_actions[] = {
-    "attach-mp", "detach-mp", "enable-mp", "disable-mp", "rescan-mp", "fshc-mp",
-};
-
 bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
     return std::ranges::find(names, name) != names.end();
 }
@@ -61,7 +58,6 @@ Reply log_of(const Call& call) {
 
 // What only a target has.
 std::optional<Reply> describe_target(const Call& call, std::string_view what) {
-    if (what == "mountpaths") return json_reply(call, mountpaths_json(call));
     if (what == "disk") return json_reply(call, disk_json(call));
     return std::nullopt;
 }
@@ -101,9 +97,6 @@ Reply describe_cluster(const Call& call, std::string_view what) {
         return json_reply(call, {{"proxy", node_stats_json(call, Role::gateway)},
                                  {"target", {{target, node_stats_json(call, Role::target)}}}});
     }
-    if (what == "mountpaths") {
-        return json_reply(call, {{"targets", {{target, mountpaths_json(call)}}}});
-    }
     if (what == "remote") return json_reply(call, {{"a", nullptr}, {"ver", 0}});
     if (what == "target_ips") {
         const std::string ip = node_json(call, Role::target)["public_net"]["node_ip_addr"];
@@ -127,9 +120,8 @@ io::Task<Reply> change_node(Call& call, std::string_view rest) {
     const std::string_view first = split_first(rest).element;
     if (first == "set-config") co_return refuse_not_built("set-config");
     CO_TRY(const auto action, co_await read_action(call));
-    const bool is_known = first == "mountpaths"
-                              ? is_one_of(mountpath_actions, action.action)
-                              : action.action == "reset-config" || action.action == "rotate-logs";
+    if (first == "mountpaths") co_return co_await change_mountpaths(call, action);
+    const bool is_known = action.action == "reset-config" || action.action == "rotate-logs";
     if (is_known) co_return refuse_not_built(action.action);
     co_return refuse(400, "", fmt::format("invalid action \"{}\"", action.action));
 }
@@ -172,6 +164,9 @@ io::Task<Reply> handle_reverse(Call& call, std::string_view rest) {
                                      gateway_id(call.node), id));
     }
     if (call.method() != Method::get) co_return co_await change_node(call, resource.rest);
+    if (is_target && call.query.find("what").value_or("") == "mountpaths") {
+        co_return json_reply(call, co_await mountpaths_json(call));
+    }
     co_return describe_node(call, call.query.find("what").value_or(""),
                             is_target ? Role::target : Role::gateway);
 }
@@ -182,6 +177,10 @@ io::Task<Reply> handle_cluster(Call& call, std::string_view rest) {
     if (call.method() == Method::get && first.empty()) {
         const std::string_view what = call.query.find("what").value_or("");
         if (is_job_query(what)) co_return co_await query_jobs(call, what);
+        if (what == "mountpaths") {
+            co_return json_reply(
+                call, {{"targets", {{call.node.node_id, co_await mountpaths_json(call)}}}});
+        }
         co_return describe_cluster(call, what);
     }
     if (is_one_of(cluster_paths, first)) co_return refuse_not_built(first);

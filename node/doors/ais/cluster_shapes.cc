@@ -269,12 +269,6 @@ OrderedJson node_stats_json(const Call& call, Role role) {
             {"capacity", capacity_json(call, role)}};
 }
 
-OrderedJson mountpaths_json(const Call& call) {
-    return {{"available", {call.node.data_path}},
-            {"waiting_dd", OrderedJson::array()},
-            {"disabled", OrderedJson::array()}};
-}
-
 OrderedJson disk_json(const Call& call) {
     OrderedJson json = {{"AllDiskStats", OrderedJson::object()}};
     json.update(capacity_json(call, Role::target));

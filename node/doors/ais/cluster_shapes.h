@@ -15,7 +15,6 @@ OrderedJson node_state_json(const Call& call);
 OrderedJson node_status_json(const Call& call, Role role);
 OrderedJson node_stats_json(const Call& call, Role role);
 OrderedJson system_json(const Call& call, Role role);
-OrderedJson mountpaths_json(const Call& call);
 OrderedJson disk_json(const Call& call);
 OrderedJson metrics_json();
 OrderedJson cluster_config_json(const Call& call);

@@ -41,6 +41,13 @@ void add_attributes(io::http::ResponseHead& head, const Bucket& bucket,
     add_validators(head, attributes);
 }
 
+std::string_view content_type_of(const ObjectAttributes& attributes) {
+    for (const auto& [key, value] : attributes.custom) {
+        if (key == content_type_key) return value;
+    }
+    return "application/octet-stream";
+}
+
 std::string location_text(const NodeIdentity& node) {
     return fmt::format("t[{}]:mp[{}, -, -]", node.node_id, node.data_path);
 }

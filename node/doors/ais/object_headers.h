@@ -21,6 +21,11 @@ void add_attributes(io::http::ResponseHead& head, const Bucket& bucket,
                     const ObjectAttributes& attributes);
 
 // "t[ID]:mp[/path, -, -]": which node and mountpath. The device's name and kind are not known.
+// Under which the Content-Type of an upload is kept, as the reference does for remote objects.
+constexpr std::string_view content_type_key = "content-type";
+// As it was uploaded, or "application/octet-stream".
+std::string_view content_type_of(const ObjectAttributes& attributes);
+
 std::string location_text(const NodeIdentity& node);
 
 }  // namespace penstock::node::ais

@@ -69,7 +69,8 @@ std::unexpected<ApiError> refuse_range(std::string_view range, uint64_t size, st
 Response object_response(const Subject& subject, OpenedObject opened, bool is_partial) {
     const uint64_t size = opened.attributes.size_bytes;
     Response response{io::http::ResponseHead(is_partial ? 206 : 200), {}, {}, true, false};
-    response.head.add("Content-Type", "application/octet-stream");
+    response.head.add("Content-Type", subject.is_member() ? "application/octet-stream"
+                                                          : content_type_of(opened.attributes));
     if (!subject.is_member()) {
         add_attributes(response.head, *subject.target.bucket, opened.attributes);
     }

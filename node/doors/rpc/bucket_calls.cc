@@ -40,6 +40,10 @@ bool apply(std::string_view name, const Value& value, BucketProperties& properti
         properties.is_versioned = value.number != 0;
         return true;
     }
+    if (name == "features" && value.kind == Kind::positive) {
+        properties.features = value.number;
+        return true;
+    }
     if (name == "access" && value.kind == Kind::positive) {
         properties.access = value.number;
         return true;
@@ -54,14 +58,15 @@ std::optional<Failure> read_properties(Call& call, BucketProperties& properties)
     for (uint32_t pair = 0; pair < map->size; ++pair) {
         const Value& value = call.message().after(*key);
         if (key->kind != Kind::str || !apply(key->text(), value, properties)) {
-            return Failure{Code::invalid,
-                           fmt::format("\"{}\" is no property with such a value: durability "
-                                       "(group, none), checksum (none, xxhash, md5, crc32c, "
-                                       "sha256, sha512), versioned (bool), access (uint)",
-                                       key->kind == Kind::str ? key->text() : "?"),
-                           {},
-                           0,
-                           {}};
+            return Failure{
+                Code::invalid,
+                fmt::format("\"{}\" is no property with such a value: durability "
+                            "(group, none), checksum (none, xxhash, md5, crc32c, "
+                            "sha256, sha512), versioned (bool), access (uint), features (uint)",
+                            key->kind == Kind::str ? key->text() : "?"),
+                {},
+                0,
+                {}};
         }
         if (pair + 1 < map->size) key = &call.message().after(value);
     }
@@ -69,12 +74,13 @@ std::optional<Failure> read_properties(Call& call, BucketProperties& properties)
 }
 
 void write_properties(Writer& writer, const BucketProperties& properties) {
-    writer.map(4);
+    writer.map(5);
     writer.pair("durability", properties.durability == Durability::group ? "group" : "none");
     writer.pair("checksum", name_of(properties.checksum));
     writer.text("versioned");
     writer.boolean(properties.is_versioned);
     writer.pair("access", properties.access);
+    writer.pair("features", properties.features);
 }
 
 }  // namespace

@@ -63,13 +63,14 @@ private:
 
 struct Server::State {
     State(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
-          io::Reactor& loop, io::BufferPool& pool, const ServerLimits& bounds)
+          Admission& admission, io::Reactor& loop, io::BufferPool& pool, const ServerLimits& bounds)
         : reactor(loop),
           buffers(pool),
           context(service, node, access, loop, pool),
           limits(bounds),
           gate(loop) {
         context.jobs = &jobs;
+        context.admission = &admission;
     }
 
     io::Task<void> run(std::list<Connection>::iterator connection, io::Gate::Pass) {
@@ -87,8 +88,10 @@ struct Server::State {
 };
 
 Server::Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
-               io::Reactor& reactor, io::BufferPool& buffers, const ServerLimits& limits)
-    : state_(std::make_unique<State>(service, jobs, node, access, reactor, buffers, limits)) {}
+               Admission& admission, io::Reactor& reactor, io::BufferPool& buffers,
+               const ServerLimits& limits)
+    : state_(std::make_unique<State>(service, jobs, node, access, admission, reactor, buffers,
+                                     limits)) {}
 
 Server::~Server() {
     ASSERT(state_->connections.empty());
@@ -106,7 +109,8 @@ uint64_t Server::leased_bytes() const {
     return state_->context.leased_bytes;
 }
 
-void Server::serve(int descriptor) {
+void Server::serve(int descriptor, bool is_tls) {
+    ASSERT(!is_tls);  // not built: its listeners are plain
     Result<io::Gate::Pass> pass = state_->gate.enter();
     if (!pass || connection_count() >= state_->limits.connections_max) {
         const io::Socket closed(state_->reactor, descriptor);

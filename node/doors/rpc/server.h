@@ -18,12 +18,14 @@ struct ServerLimits {
 // Made, used and stopped on its core.
 class Server final : public ConnectionServer {
 public:
-    // `service`, `jobs`, `node` and `access` outlive it, and so do the core's reactor and buffers.
+    // `service`, `jobs`, `node`, `access` and the core's `admission` outlive it, and so do the
+    // core's reactor and buffers.
     Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
-           io::Reactor& reactor, io::BufferPool& buffers, const ServerLimits& limits);
+           Admission& admission, io::Reactor& reactor, io::BufferPool& buffers,
+           const ServerLimits& limits);
     ~Server() override;  // asserts that stop() ran
 
-    void serve(int descriptor) override;
+    void serve(int descriptor, bool is_tls) override;
     uint32_t connection_count() const override;
     // No message is read any more; calls that are under way are answered, and what is not done by
     // the deadline is cut.

@@ -87,11 +87,22 @@ bool Session::take(Bytes message) {
         on_change_();
         return true;
     }
-    io::start_detached(run(std::move(call), std::move(*pass)));
+    Admission::Ticket ticket;
+    if (context_.admission != nullptr) {
+        ticket = context_.admission->admit(work_class_of(call->method_->operation),
+                                           context_.buffers.outstanding_bytes());
+        if (!ticket) {
+            call->fail(Code::busy, "too much is under way on this node: try again later");
+            end(std::move(call));
+            on_change_();
+            return true;
+        }
+    }
+    io::start_detached(run(std::move(call), std::move(*pass), std::move(ticket)));
     return true;
 }
 
-io::Task<void> Session::run(std::unique_ptr<Call> call, io::Gate::Pass) {
+io::Task<void> Session::run(std::unique_ptr<Call> call, io::Gate::Pass, Admission::Ticket) {
     co_await call->method_->serve(*call);
     end(std::move(call));
     on_change_();

@@ -20,6 +20,7 @@
 #include "node/doors/rpc/outbox.h"
 #include "node/node_identity.h"
 #include "node/service/access.h"
+#include "node/service/admission.h"
 #include "node/service/object_service.h"
 
 namespace penstock::node {
@@ -47,7 +48,8 @@ struct Context {
 
     ObjectService& service;
     const Access& access;
-    Jobs* jobs = nullptr;  // set before the first call
+    Jobs* jobs = nullptr;            // set before the first call
+    Admission* admission = nullptr;  // none: everything is taken on
     const NodeIdentity& node;
     io::Reactor& reactor;
     io::BufferPool& buffers;
@@ -108,7 +110,7 @@ private:
     friend class Call;
 
     void refuse(Call& call, Failure failure);
-    io::Task<void> run(std::unique_ptr<Call> call, io::Gate::Pass pass);
+    io::Task<void> run(std::unique_ptr<Call> call, io::Gate::Pass pass, Admission::Ticket ticket);
     void end(std::unique_ptr<Call> call);
 
     Context& context_;

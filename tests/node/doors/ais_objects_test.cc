@@ -30,6 +30,17 @@ TEST_F(AisObjectsTest, PutIsThereWithItsChecksumAndFirstVersion) {
     EXPECT_EQ(read.header("Ais-Custom-Md"), "<absent>");
 }
 
+TEST_F(AisObjectsTest, TheContentTypeOfAnUploadIsGivenBack) {
+    put("b/picture", "x", {{"Content-Type", "image/png"}});
+    EXPECT_EQ(get("b/picture").header("Content-Type"), "image/png");
+    EXPECT_EQ(get("b/picture", {{"Range", "bytes=0-0"}}).header("Content-Type"), "image/png");
+    EXPECT_EQ(get("b/picture").header("Ais-Custom-Md"), "content-type=image/png");
+    // The SDK says this of everything.
+    put("b/any", "x", {{"Content-Type", "application/json"}});
+    EXPECT_EQ(get("b/any").header("Content-Type"), "application/octet-stream");
+    EXPECT_EQ(get("b/any").header("Ais-Custom-Md"), "<absent>");
+}
+
 TEST_F(AisObjectsTest, NamesAreUnescapedOnceAndKeepTheirSlashes) {
     for (const auto& [escaped, name] : std::vector<std::pair<std::string, std::string>>{
              {"%25", "%"},

@@ -25,7 +25,7 @@ public:
     ~JobsHarness() { close(); }
 
     Status open() {
-        SingleLogParts log_parts{{loop_.reactor.get()}, loop_.pool.get(), blocking_.get()};
+        SingleLogParts log_parts{{loop_.reactor.get()}, {{blocking_.get(), loop_.pool.get()}}};
         auto metadata = run(open_single_log(log_parts, JournalOptions{}, log_));
         if (!metadata) return fail(metadata.error());
         metadata_ = std::move(*metadata);

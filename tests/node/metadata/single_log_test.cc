@@ -25,7 +25,7 @@ protected:
     }
 
     void open() {
-        SingleLogParts parts{{}, &cores_->pool(), disk_.get()};
+        SingleLogParts parts{{}, {{disk_.get(), &cores_->pool()}}};
         for (uint32_t core = 0; core < core_count; ++core) {
             parts.reactors.push_back(&cores_->reactor(core));
         }

@@ -71,7 +71,7 @@ protected:
     void SetUp() override {
         cores_ = *io::Cores::start({.count = core_count, .is_pinned = false}, log_);
         std::vector<StoreCore> store_cores;
-        SingleLogParts parts{{}, &cores_->pool(), directory_.get()};
+        SingleLogParts parts{{}, {{directory_.get(), &cores_->pool()}}};
         ServiceParts service_parts;
         disks_.resize(core_count);
         for (uint32_t core = 0; core < core_count; ++core) {
