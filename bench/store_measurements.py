@@ -164,8 +164,8 @@ def overwrite_when_full(bench, table):
                 bench.stop(node)
     ratio = waits[True] / waits[False]
     table.add(f"random overwriting at 80 % full, {seconds} s, {names:,} x 64 KiB",
-              f"p99 {waits[True]:.1f} ms, {waits[False]:.1f} without compaction ({ratio:.2f} times);"
-              f" space {figures['space']:.2f} of live bytes; {figures['rate']:,.0f}/s,"
+              f"p99 {waits[True]:.1f} ms, {waits[False]:.1f} without compaction ({ratio:.2f} times)"
+              f"; space {figures['space']:.2f} of live bytes; {figures['rate']:,.0f}/s,"
               f" {figures['logged']:.2f} bytes logged for each",
               "2 times; 1.3", ratio <= 2 and figures["space"] <= 1.3)
 

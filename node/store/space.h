@@ -20,8 +20,8 @@ public:
     // the last answer is old, or much was written since. If the disk cannot tell, there is room:
     // the write itself will say.
     io::Task<Status> admit(uint64_t bytes);
-    // As admit(), for what gives space back once it is written: three quarters of the reserve may be
-    // used, the rest is the catalogue's.
+    // As admit(), for what gives space back once it is written: three quarters of the reserve may
+    // be used, the rest is the catalogue's.
     io::Task<Status> admit_reclaiming(uint64_t bytes);
     // By the last answer, however old it is. Space is worth more than work: a sixteenth is left.
     bool is_scarce() const {

@@ -3,9 +3,9 @@
 disk whose power is cut.
 
 The node works on an ext4 of 256 MB on a disk that records each write and each flush
-(recording_disk.py, behind nbdkit, nbdfuse and a loop device). Clients put, overwrite and delete, and
-note how far the record was when they sent a request and when it was acknowledged. Then the power
-is cut at N moments of that history (200; 5,000 with PENSTOCK_DEEP): the disk holds what was
+(recording_disk.py, behind nbdkit, nbdfuse and a loop device). Clients put, overwrite and delete,
+and note how far the record was when they sent a request and when it was acknowledged. Then the
+power is cut at N moments of that history (200; 5,000 with PENSTOCK_DEEP): the disk holds what was
 flushed, and of the rest a part drawn by chance, torn at 4 KiB. On each such disk a node is started;
 every name must have what was acknowledged last before the cut, or what was being written to it. As
 a control, disks that lack flushed writes must be found out.
