@@ -12,13 +12,19 @@ struct Xxh64Stream::State {
     XXH64_state_t hash;
 };
 
-Xxh64Stream::Xxh64Stream() : state_(std::make_unique<State>()) { XXH64_reset(&state_->hash, 0); }
+Xxh64Stream::Xxh64Stream() : state_(std::make_unique<State>()) {
+    XXH64_reset(&state_->hash, 0);
+}
 Xxh64Stream::~Xxh64Stream() = default;
 Xxh64Stream::Xxh64Stream(Xxh64Stream&&) noexcept = default;
 Xxh64Stream& Xxh64Stream::operator=(Xxh64Stream&&) noexcept = default;
 
-void Xxh64Stream::add(Bytes bytes) { XXH64_update(&state_->hash, bytes.data(), bytes.size()); }
-uint64_t Xxh64Stream::finish() const { return XXH64_digest(&state_->hash); }
+void Xxh64Stream::add(Bytes bytes) {
+    XXH64_update(&state_->hash, bytes.data(), bytes.size());
+}
+uint64_t Xxh64Stream::finish() const {
+    return XXH64_digest(&state_->hash);
+}
 
 struct DigestStream::State {
     EVP_MD_CTX* context = EVP_MD_CTX_new();

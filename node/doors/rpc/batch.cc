@@ -4,8 +4,8 @@
 // they lie on the disk where that matters. What is read is given out at once if it is its turn (in
 // the order of the request, or any), so that its buffer, still in the processor's cache, serves the
 // next read; the rest is held until the window is read. A window is as wide as its objects are
-// small, so that a batch's memory is bounded whatever is in it. What is not in memory after its read
-// (a large object) is read when its turn to be given out comes.
+// small, so that a batch's memory is bounded whatever is in it. What is not in memory after its
+// read (a large object) is read when its turn to be given out comes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -241,10 +241,9 @@ io::Task<void> Batch::read_some() {
         const Item& item = items_[index];
         const ObjectAddress address{*item.bucket, item.name};
         Result<OpenedObject> opened =
-            item.member
-                ? co_await call_.service().get_member(context_.core, address, *item.member, "",
-                                                      item.range)
-                : co_await call_.service().get(context_.core, address, item.range);
+            item.member ? co_await call_.service().get_member(context_.core, address, *item.member,
+                                                              "", item.range)
+                        : co_await call_.service().get(context_.core, address, item.range);
         if (!give_out_now(index, opened)) held_.push_back({index, std::move(opened)});
     }
     if (--readers_ == 0) window_done_.set();
