@@ -16,6 +16,21 @@ constexpr size_t operation_bytes_max = 1_GiB;
 // The kernel may say "again" without having done anything. A device that says only that is broken.
 constexpr uint32_t fruitless_attempts_max = 100;
 
+// Closes a file on the pool: the last close of one that was unlinked gives its blocks back, and
+// that of one that was written may write it out; either waits for the device.
+class Closing final : public Pool::Job {
+public:
+    static void start(Pool& pool, std::unique_ptr<BlockingFile> file) {
+        pool.submit(*new Closing(std::move(file)));
+    }
+
+private:
+    explicit Closing(std::unique_ptr<BlockingFile> file) : file_(std::move(file)) {
+        run = [](Pool::Job& job) { delete static_cast<Closing*>(&job); };
+    }
+    std::unique_ptr<BlockingFile> file_;
+};
+
 class KernelFile final : public File {
 public:
     KernelFile(Reactor& reactor, Pool& pool, std::unique_ptr<BlockingFile> file, std::string path,
@@ -25,6 +40,7 @@ public:
           file_(std::move(file)),
           path_(std::move(path)),
           is_direct_(mode == OpenMode::create_direct || mode == OpenMode::read_direct) {}
+    ~KernelFile() override { Closing::start(pool_, std::move(file_)); }
 
     bool try_read_exactly(MutableBytes buffer, uint64_t offset) override;
     Task<Status> read_exactly(MutableBytes buffer, uint64_t offset) override;

@@ -46,8 +46,9 @@ private:
         sigfillset(&all);
         pthread_sigmask(SIG_BLOCK, &all, nullptr);
         while (Job* job = take()) {
+            Reactor* home = job->home;
             job->run(*job);
-            job->home->post(*job);
+            if (home != nullptr) home->post(*job);
         }
     }
 
@@ -74,7 +75,10 @@ class InlinePool final : public Pool {
 public:
     explicit InlinePool(std::function<uint64_t()> delay_ns) : delay_ns_(std::move(delay_ns)) {}
 
-    void submit(Job& job) override { start_detached(run_later(job)); }
+    void submit(Job& job) override {
+        if (job.home == nullptr) return job.run(job);
+        start_detached(run_later(job));
+    }
 
 private:
     Task<void> run_later(Job& job) {

@@ -18,7 +18,8 @@ namespace penstock::io {
 
 class Pool {
 public:
-    // Belongs to its submitter, who keeps it alive until on_delivery is called on `home`.
+    // Belongs to its submitter, who keeps it alive until on_delivery is called on `home`; without a
+    // home it is the job's own, and run() ends its life.
     struct Job : Message {
         void (*run)(Job&) = nullptr;  // on a pool thread
         Reactor* home = nullptr;      // where the message is delivered when run() has returned

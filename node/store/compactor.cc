@@ -79,6 +79,13 @@ std::optional<Victim> Compactor::next_victim() const {
     return ratio() > start ? victim : std::nullopt;
 }
 
+bool Compactor::will_free() const {
+    if (!is_started_) return false;
+    const bool is_tried_again = std::ranges::any_of(
+        barred_, [this](const auto& entry) { return entry.second.until_ns > reactor_.now_ns(); });
+    return is_tried_again || next_victim().has_value();
+}
+
 double Compactor::ratio() const {
     return space_ratio(view(), [this](const Victim& victim) { return is_barred(victim); });
 }

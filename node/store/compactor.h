@@ -91,7 +91,7 @@ public:
     io::Task<void> stop();
 
     // Whether space will come back without anybody's deleting something.
-    bool will_free() const { return is_started_ && next_victim().has_value(); }
+    bool will_free() const;
 
     const CompactionStats& stats() const { return stats_; }
     CompactionView view() const {

@@ -20,8 +20,8 @@ public:
     // the last answer is old, or much was written since. If the disk cannot tell, there is room:
     // the write itself will say.
     io::Task<Status> admit(uint64_t bytes);
-    // As admit(), for what gives space back once it is written: three quarters of the reserve may
-    // be used, the rest is the catalogue's.
+    // For what gives space back once it is written: three quarters of the reserve may be used, the
+    // rest is the catalogue's. Asks the disk each time, and counts nothing as taken.
     io::Task<Status> admit_reclaiming(uint64_t bytes);
     // By the last answer, however old it is. Space is worth more than work: a sixteenth is left.
     bool is_scarce() const {
@@ -40,7 +40,7 @@ private:
     bool has_files() const {
         return last_.total_files == 0 || last_.available_files > reserve_files + admitted_files_;
     }
-    io::Task<Status> admit_beside(uint64_t kept_bytes, uint64_t bytes);
+    std::unexpected<Error> refusal();
 
     static constexpr uint64_t trusted_ns_max = 500'000'000;
     static constexpr uint64_t trusted_bytes_max = 16 << 20;

@@ -89,7 +89,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::adopt(uint32_t number, ObjectName 
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
     CO_TRY_STATUS(check_object_name(name.object));
     CO_TRY_STATUS(check_custom(options.custom));
-    CO_TRY_STATUS(co_await admit_on_home(from, 0));
+    CO_TRY_STATUS(co_await admit_bytes(from, 0));
     const FileId id = new_file_id(from);
     io::Disk& disk = *from.io.disk;
     Adoption adoption{disk.blocking(), std::move(path), object_file_path(id), options};

@@ -30,7 +30,7 @@ auto StoreImpl::while_full(F attempt) -> decltype(attempt()) {
     }
 }
 
-io::Task<Status> StoreImpl::admit_on_home(Core& from, uint64_t bytes) {
+io::Task<Status> StoreImpl::admit_bytes(Core& from, uint64_t bytes) {
     co_return co_await io::on_core(*from.io.reactor, *home().io.reactor, [this, bytes] {
         return while_full([this, bytes] { return space_->admit(bytes); });
     });

@@ -309,7 +309,7 @@ private:
     io::Task<void> watch_uploads(io::Gate::Pass pass);
 
     io::Task<Result<Committed>> commit_on_home(Core& from, Change& change);
-    io::Task<Status> admit_on_home(Core& from, uint64_t bytes);
+    io::Task<Status> admit_bytes(Core& from, uint64_t bytes);
 
     // On the home core.
     template <typename F>

@@ -256,8 +256,7 @@ io::Task<Status> StoreImpl::copy_file(Core& to, Core& source, FileId from, FileI
         TRY(size, reading->size_bytes());
         return {};
     }));
-    CO_TRY_STATUS(co_await io::on_core(*to.io.reactor, *home().io.reactor,
-                                       [this, size] { return space_->admit(size); }));
+    CO_TRY_STATUS(co_await admit_bytes(to, size));
     uint64_t at = 0;
     std::vector<std::byte> buffer(std::min<uint64_t>(step_bytes, std::max<uint64_t>(size, 1)));
     for (bool is_done = false; !is_done;) {

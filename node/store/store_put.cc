@@ -113,7 +113,7 @@ private:
     io::Task<Status> open_file(std::optional<uint64_t> size) {
         Core& core = core_;
         const uint64_t wanted = size.value_or(1_MiB);
-        CO_TRY_STATUS(co_await store_.admit_on_home(core, wanted));
+        CO_TRY_STATUS(co_await store_.admit_bytes(core, wanted));
         content_.file = std::make_unique<ObjectFileWriter>(*core.io.disk, *core.io.buffers,
                                                            store_.new_file_id(core));
         if (is_part_) content_.file->keep_table_apart();

@@ -302,9 +302,12 @@ def start_either(penstockd, root, names):
 
 
 def was_attached(root):
-    """By the word of another mountpath."""
-    with open(os.path.join(root, "a", "mountpaths"), encoding="utf-8") as file:
-        return os.path.join(root, "d") in file.read()
+    """By the word of any other mountpath: the newest counts, and the kill may have come between."""
+    for name in ("a", "b", "c"):
+        with open(os.path.join(root, name, "mountpaths"), encoding="utf-8") as file:
+            if os.path.join(root, "d") in file.read():
+                return True
+    return False
 
 
 def ignore(call):

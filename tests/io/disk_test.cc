@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <deque>
 #include <memory>
+#include <semaphore>
 #include <string>
 
 #include "io/base/units.h"
@@ -467,6 +469,77 @@ TEST_F(MemoryDiskInFlightTest, WhatWasGoingOnWhenThePowerWentFails) {
     ASSERT_FALSE(*synced);
     EXPECT_EQ(synced->error().code, Errc::io_error);
     EXPECT_EQ(after_cut(), "");
+}
+
+// A file whose close waits until it is let go, as on a device that hangs.
+class HangingDisk final : public BlockingDisk {
+public:
+    explicit HangingDisk(BlockingDisk& real) : real_(real) {}
+    std::binary_semaphore let_go{0};
+    std::atomic<bool> is_closed = false;
+
+    Result<std::unique_ptr<BlockingFile>> open(const std::string& path, OpenMode mode) override {
+        TRY(std::unique_ptr<BlockingFile> file, real_.open(path, mode));
+        return std::make_unique<HangingFile>(*this, std::move(file));
+    }
+    Status remove(const std::string& path) override { return real_.remove(path); }
+    Status rename(const std::string& from, const std::string& to) override {
+        return real_.rename(from, to);
+    }
+    Status link(const std::string& from, const std::string& to) override {
+        return real_.link(from, to);
+    }
+    Status make_directory(const std::string& path) override { return real_.make_directory(path); }
+    Status sync_directory(const std::string& path) override { return real_.sync_directory(path); }
+    Status sync_file_system() override { return real_.sync_file_system(); }
+    Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
+        return real_.list(path);
+    }
+    Result<DiskSpace> space() override { return real_.space(); }
+
+private:
+    class HangingFile final : public BlockingFile {
+    public:
+        HangingFile(HangingDisk& disk, std::unique_ptr<BlockingFile> file)
+            : disk_(disk), file_(std::move(file)) {}
+        ~HangingFile() override {
+            disk_.let_go.acquire();
+            disk_.is_closed = true;
+        }
+        Result<size_t> read(MutableBytes buffer, uint64_t offset) override {
+            return file_->read(buffer, offset);
+        }
+        Status write_exactly(Bytes bytes, uint64_t offset) override {
+            return file_->write_exactly(bytes, offset);
+        }
+        Status sync() override { return file_->sync(); }
+        Result<uint64_t> size_bytes() override { return file_->size_bytes(); }
+        Status truncate(uint64_t size_bytes) override { return file_->truncate(size_bytes); }
+        Status allocate(uint64_t size_bytes) override { return file_->allocate(size_bytes); }
+        Status lock_exclusively() override { return file_->lock_exclusively(); }
+        int descriptor() const override { return file_->descriptor(); }
+
+    private:
+        HangingDisk& disk_;
+        std::unique_ptr<BlockingFile> file_;
+    };
+
+    BlockingDisk& real_;
+};
+
+TEST(KernelDiskClosingTest, ClosingAFileDoesNotHoldUpTheCore) {
+    const TemporaryDirectory directory;
+    const auto real = *make_posix_disk(directory.path());
+    HangingDisk hanging(*real);
+    Loop loop(make_any_kernel());
+    const auto disk = make_kernel_disk(*loop.reactor, *loop.pool, hanging);
+    auto file = loop.reactor->run_until_done(disk->open("f", OpenMode::create));
+    ASSERT_TRUE(file);
+    file->reset();  // would never return
+    EXPECT_FALSE(hanging.is_closed);
+    hanging.let_go.release();
+    loop.pool.reset();
+    EXPECT_TRUE(hanging.is_closed);
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ io::Task<Reply> refuse_path(Call& call) {
 }
 
 // Whoever lists all jobs asks for downloads and sorts, too: of those there are none.
-io::Task<Reply> refuse_resource(Call& call, const FirstElement& resource) {
+io::Task<Reply> refuse_resource(Call& call, FirstElement resource) {
     const bool may_be_listed = resource.element == "download" || resource.element == "sort";
     if (may_be_listed && call.method() == Method::get && resource.rest.empty() &&
         !call.query.find_filled("uuid")) {
