@@ -1,89 +1,50 @@
 #include "bench/http_client.h"
 
-#include <charconv>
+#include <algorithm>
 
 #include "io/base/units.h"
 
 namespace penstock::bench {
-namespace {
-
-constexpr size_t buffer_bytes = 256_KiB;
-constexpr std::string_view head_end = "\r\n\r\n";
-
-// The value of a header, by a search that is enough for answers of our own node.
-std::string_view header_value(std::string_view head, std::string_view name) {
-    const size_t at = head.find(name);
-    if (at == std::string_view::npos) return {};
-    const size_t begin = at + name.size();
-    return head.substr(begin, head.find("\r\n", begin) - begin);
-}
-
-template <typename Number>
-Number number_from(std::string_view text) {
-    Number number = 0;
-    std::from_chars(text.data(), text.data() + text.size(), number);
-    return number;
-}
-
-}  // namespace
 
 HttpClient::HttpClient(io::Reactor& reactor, io::Address address, uint64_t timeout_ns)
-    : reactor_(reactor),
-      address_(std::move(address)),
+    : host_(address.text),
       timeout_ns_(timeout_ns),
-      buffer_(buffer_bytes) {}
+      pool_(io::make_reactor_pool(reactor, std::move(address), 1)),
+      buffer_(256_KiB) {}
 
-io::Task<Status> HttpClient::connect() {
-    begin_ = end_ = 0;
-    CO_TRY(socket_,
-           co_await io::Socket::connect(reactor_, address_, reactor_.within_ns(timeout_ns_)));
-    co_return Status();
+HttpClient::~HttpClient() {
+    if (channel_) pool_->drop(std::move(channel_));
 }
 
-io::Task<Result<std::string_view>> HttpClient::receive_head() {
-    for (;;) {
-        const std::string_view received = as_text(Bytes(buffer_).subspan(begin_, end_ - begin_));
-        if (const size_t at = received.find(head_end); at != std::string_view::npos) {
-            begin_ += at + head_end.size();
-            co_return received.substr(0, at + 2);
-        }
-        if (end_ == buffer_.size()) co_return fail(Errc::too_large, "response head");
-        CO_TRY(const uint32_t count, co_await socket_.receive(MutableBytes(buffer_).subspan(end_),
-                                                              reactor_.within_ns(timeout_ns_)));
-        if (count == 0) co_return fail(Errc::closed, "the node closed the connection");
-        end_ += count;
-    }
+io::Task<Status> HttpClient::connect() {
+    inbox_.reset();
+    if (channel_) pool_->drop(std::move(channel_));
+    CO_TRY(channel_, co_await pool_->take(deadline_ns()));
+    inbox_.emplace(*channel_);
+    co_return Status();
 }
 
 io::Task<Result<int>> HttpClient::request(std::string_view method, std::string_view target,
                                           Bytes content,
                                           const std::function<void(Bytes)>& on_piece) {
-    ASSERT(begin_ == end_);
-    begin_ = end_ = 0;
-    std::string head;
-    head.append(method).append(" ").append(target).append(" HTTP/1.1\r\nHost: ");
-    head.append(address_.text).append("\r\n").append(headers_).append("Content-Length: ");
-    head.append(std::to_string(content.size())).append("\r\n\r\n");
-    CO_TRY_STATUS(co_await socket_.send(as_bytes(head), reactor_.within_ns(timeout_ns_)));
-    if (!content.empty()) {
-        CO_TRY_STATUS(co_await socket_.send(content, reactor_.within_ns(timeout_ns_)));
-    }
+    const client::HttpRequest request{.method = method,
+                                      .target = std::string(target),
+                                      .headers = headers_,
+                                      .body = content,
+                                      .has_body = true};
+    const std::string head = client::request_head(request, "Host: " + host_ + "\r\n");
+    CO_TRY_STATUS(co_await channel_->send(as_bytes(head), deadline_ns()));
+    if (!content.empty()) CO_TRY_STATUS(co_await channel_->send(content, deadline_ns()));
 
-    CO_TRY(const std::string_view answer, co_await receive_head());
-    const int status = number_from<int>(answer.substr(answer.find(' ') + 1, 3));
-    uint64_t rest = number_from<uint64_t>(header_value(answer, "\r\nContent-Length: "));
-    while (rest > 0) {
-        if (begin_ == end_) {
-            begin_ = end_ = 0;
-            CO_TRY(const uint32_t count,
-                   co_await socket_.receive(buffer_, reactor_.within_ns(timeout_ns_)));
-            if (count == 0) co_return fail(Errc::closed, "the response was cut off");
-            end_ = count;
-        }
-        const size_t count = std::min<uint64_t>(rest, end_ - begin_);
-        on_piece(Bytes(buffer_).subspan(begin_, count));
-        begin_ += count;
-        rest -= count;
+    CO_TRY(const io::http::ReplyHead* answer,
+           co_await inbox_->head(request.asks_for_head(), deadline_ns()));
+    const int status = answer->status;
+    if (inbox_->is_chunked()) co_return fail(Errc::corrupt, "an answer without a length");
+    while (inbox_->rest_bytes() > 0) {
+        const size_t size = std::min<uint64_t>(inbox_->rest_bytes(), buffer_.size());
+        const MutableBytes piece = buffer_.bytes().first(size);
+        CO_TRY_STATUS(co_await inbox_->read_exactly(piece, deadline_ns()));
+        on_piece(piece);
     }
     co_return status;
 }

@@ -9,6 +9,7 @@
 
 #include "bench/http_client.h"
 #include "io/base/units.h"
+#include "io/reactor.h"
 
 namespace penstock::bench {
 namespace {

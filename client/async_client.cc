@@ -1,6 +1,5 @@
 #include "client/async_client.h"
 
-#include "client/internal/login_pool.h"
 #include "client/internal/open_calls.h"
 
 namespace penstock::client {
@@ -14,9 +13,9 @@ Result<std::unique_ptr<AsyncClient>> AsyncClient::open(io::Reactor& reactor,
                                                        std::string_view address, Options options) {
     TRY(Endpoint endpoint, Endpoint::parse(address));
     auto state = std::make_unique<State>();
-    state->pool = internal::make_login_pool(
-        io::make_reactor_pool(reactor, endpoint.address, options.connections_max), options.token);
-    state->calls = internal::make_calls(*state->pool, endpoint, options);
+    TRY_STATUS(
+        state->open(io::make_reactor_pool(reactor, endpoint.address, options.connections_max),
+                    endpoint, options));
     return std::unique_ptr<AsyncClient>(new AsyncClient(std::move(state)));
 }
 

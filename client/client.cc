@@ -1,6 +1,5 @@
 #include "client/client.h"
 
-#include "client/internal/login_pool.h"
 #include "client/internal/open_calls.h"
 
 namespace penstock::client {
@@ -13,9 +12,8 @@ Client::~Client() = default;
 Result<std::unique_ptr<Client>> Client::open(std::string_view address, Options options) {
     TRY(Endpoint endpoint, Endpoint::parse(address));
     auto state = std::make_unique<State>();
-    state->pool = internal::make_login_pool(
-        io::make_blocking_pool(endpoint.address, options.connections_max), options.token);
-    state->calls = internal::make_calls(*state->pool, endpoint, options);
+    TRY_STATUS(state->open(io::make_blocking_pool(endpoint.address, options.connections_max),
+                           endpoint, options));
     return std::unique_ptr<Client>(new Client(std::move(state)));
 }
 

@@ -13,9 +13,11 @@
 // Build with `pkg-config --cflags --libs penstock-client`. In a program with a reactor of
 // Penstock's the same calls are coroutines: client/async_client.h.
 //
-// Addresses are "unix:PATH" (quickest, and the only one for descriptors) and "tcp://HOST:PORT".
-// What travels is checked at both ends, its length and its CRC-32C; what is handed over as a
-// descriptor does not travel. A reply that is cut off is an error, never a shorter object.
+// Addresses are "unix:PATH" (quickest, and the only one for descriptors), "tcp://HOST:PORT" and
+// "http://HOST[:PORT]", for where only HTTP goes through. What travels is checked at both ends: its
+// length and its CRC-32C, over HTTP the checksum that the bucket keeps of a whole object. What is
+// handed over as a descriptor does not travel. A reply that is cut off is an error, never a shorter
+// object.
 //
 // A client may be used by many threads: each call has a connection for itself, of at most
 // Options::connections_max. It may be used after a fork() in both processes, too: the child opens
@@ -48,17 +50,18 @@ public:
     Status destroy_bucket(std::string_view bucket);
     Result<std::vector<std::string>> buckets();
 
-    // Stores an object, durable on return. Of any size: above 1 MiB it goes in parts, without
-    // metadata and conditions. `not_found` if the bucket does not exist, `condition_failed`,
-    // `full`.
+    // Stores an object, durable on return. Of any size. `not_found` if the bucket does not exist,
+    // `condition_failed`, `full`; over HTTP `invalid` for metadata that no header carries unchanged
+    // (with line ends, or blanks around them).
     Result<ObjectInfo> put(std::string_view bucket, std::string_view name, Bytes content,
                            const PutOptions& options = {});
     // The bytes of an object, or what ReadOptions say of it, of any size. `not_found`.
     Result<Content> get(std::string_view bucket, std::string_view name,
                         const ReadOptions& options = {});
     // An object without a copy: a large one as its own file on the node's disk, a small one in
-    // sealed memory. Only over a Unix socket (`denied`). A large one's bytes are read from the
-    // device when they are looked at; a device that fails then raises SIGBUS.
+    // sealed memory. Only over a Unix socket (`denied`, over HTTP `not_implemented`). A large one's
+    // bytes are read from the device when they are looked at; a device that fails then raises
+    // SIGBUS.
     Result<SharedObject> get_shared(std::string_view bucket, std::string_view name);
     Result<ObjectInfo> stat(std::string_view bucket, std::string_view name);
     // `not_found`; `condition_failed` if `if_version` is given and is not the object's version.
@@ -76,6 +79,7 @@ public:
     // The contents of many objects and members, in the order of `items`, as views of few buffers.
     // All or nothing: `not_found` if one is missing. Any number, of any size; what is more than a
     // reply holds (1 MiB) comes by descriptor over a Unix socket, and in several replies elsewhere.
+    // Over HTTP each is a request, of which 32 are under way at once on one connection.
     Status get_many(std::string_view bucket, std::span<const BatchItem> items, Batch& batch);
     // The same, by descriptor at once over a Unix socket: memory that the node filled and sealed,
     // mapped here. For batches of more than 1 MiB.

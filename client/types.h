@@ -5,8 +5,7 @@
 //   exists            the bucket does exist
 //   invalid           the arguments are wrong; also what the node does not take
 //   denied            access rights, the lack of a token that counts, or this kind of connection,
-//   do
-//                     not allow it
+//                     do not allow it
 //   condition_failed  PutOptions' condition does not hold
 //   too_large         a limit of the node is exceeded; the text names it
 //   not_implemented   the node, or this kind of address, cannot do it
@@ -46,15 +45,15 @@ struct Options {
     uint64_t backoff_ms = 10;
     // Connections at most; at least 1. Each call has one for itself while it lasts.
     uint32_t connections_max = 8;
-    // Shown to the node on each connection (penstock token new); "": none. Travels in the clear
-    // over tcp://.
+    // Shown to the node on each connection, or over HTTP with each request (penstock token new);
+    // "": none. Travels in the clear over tcp:// and http://.
     std::string token = {};
 };
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 struct PutOptions {
-    Metadata metadata;            // kept with the object
+    Metadata metadata = {};       // kept with the object
     bool if_absent = false;       // `condition_failed` if the object exists
     std::string if_version = {};  // `condition_failed` if this is not the object's version
 };
@@ -67,7 +66,7 @@ struct ReadOptions {
 
 struct ObjectInfo {
     uint64_t size_bytes = 0;
-    std::string version;         // changes with every change of the object
+    std::string version;         // changes with every change of the object; the same over HTTP
     std::string checksum_type;   // "crc32c", "xxhash", ...; "" if the bucket keeps none
     std::string checksum_value;  // hexadecimal
     Metadata metadata;           // of stat() alone
@@ -77,7 +76,7 @@ struct ObjectInfo {
 struct ListEntry {
     std::string name;
     uint64_t size_bytes = 0;
-    std::string version;
+    std::string version;  // "" over HTTP, whose listings have none
 };
 struct ListPage {
     std::vector<ListEntry> entries;  // by name
@@ -134,6 +133,7 @@ public:
 
 private:
     friend class RpcCalls;
+    friend class HttpCalls;
     std::vector<Buffer> buffers_;  // the replies' own bytes
     std::vector<io::FileMapping> mappings_;
     std::vector<Bytes> items_;

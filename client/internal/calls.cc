@@ -7,6 +7,8 @@
 #include <algorithm>
 
 #include "io/base/checksum.h"
+#include "io/base/checksum_stream.h"
+#include "io/http/head_rules.h"
 
 namespace penstock::client {
 namespace {
@@ -28,8 +30,29 @@ Result<std::string> numeric_host(const std::string& host) {
 }
 
 std::unexpected<Error> refuse(std::string_view text) {
-    return fail(Errc::invalid,
-                "'" + std::string(text) + "' is neither unix:PATH nor tcp://HOST:PORT");
+    return fail(Errc::invalid, "'" + std::string(text) +
+                                   "' is none of unix:PATH, tcp://HOST:PORT, http://HOST[:PORT]");
+}
+
+// "HOST:PORT", whatever HOST is.
+Result<io::Address> address_from(std::string_view text, std::string_view whole) {
+    if (Result<io::Address> address = io::Address::parse(text)) return address;
+    const size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos || colon == 0) return refuse(whole);
+    TRY(const std::string host, numeric_host(std::string(text.substr(0, colon))));
+    return io::Address::parse(host + std::string(text.substr(colon)));
+}
+
+bool has_port(std::string_view host) {
+    const size_t colon = host.rfind(':');
+    return colon != std::string_view::npos && !host.substr(colon).contains(']');
+}
+
+std::string digest_of(DigestStream::Kind kind, Bytes content) {
+    DigestStream stream(kind);
+    stream.add(content);
+    const DigestStream::Digest digest = stream.finish();
+    return hex_from_bytes(Bytes(digest.bytes).first(digest.size));
 }
 
 }  // namespace
@@ -40,19 +63,17 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
         TRY(endpoint.address, io::Address::parse(text));
         return endpoint;
     }
-    if (text.starts_with("http://")) {
-        return fail(Errc::not_implemented, "HTTP is not built yet in this client: use tcp://");
-    }
-    if (!text.starts_with("tcp://")) return refuse(text);
-    const std::string_view rest = text.substr(6);
-    if (Result<io::Address> address = io::Address::parse(rest)) {
-        endpoint.address = std::move(*address);
+    if (text.starts_with("tcp://")) {
+        TRY(endpoint.address, address_from(text.substr(6), text));
         return endpoint;
     }
-    const size_t colon = rest.rfind(':');
-    if (colon == std::string_view::npos || colon == 0) return refuse(text);
-    TRY(const std::string host, numeric_host(std::string(rest.substr(0, colon))));
-    TRY(endpoint.address, io::Address::parse(host + std::string(rest.substr(colon))));
+    if (!text.starts_with("http://")) return refuse(text);
+    std::string_view host = text.substr(7);
+    if (host.ends_with('/')) host.remove_suffix(1);
+    if (host.empty() || !io::http::is_host(host)) return refuse(text);
+    endpoint.protocol = Protocol::http;
+    endpoint.host = host;
+    TRY(endpoint.address, address_from(endpoint.host + (has_port(host) ? "" : ":80"), text));
     return endpoint;
 }
 
@@ -73,15 +94,28 @@ bool is_passing(Errc code) {
            code == Errc::io_error;
 }
 
-bool is_content(const ObjectInfo& info, Bytes content) {
+std::optional<bool> has_content(const ObjectInfo& info, Bytes content) {
     if (info.size_bytes != content.size()) return false;
-    if (info.checksum_type == "crc32c") {
-        return info.checksum_value == hex_from_u64(crc32c(content), 8);
+    const std::string_view type = info.checksum_type;
+    std::string value;
+    if (type == "crc32c") {
+        value = hex_from_u64(crc32c(content), 8);
+    } else if (type == "xxhash" || type == "xxhash2") {
+        value = hex_from_u64(xxh64(content));
+    } else if (type == "md5") {
+        value = digest_of(DigestStream::Kind::md5, content);
+    } else if (type == "sha256") {
+        value = digest_of(DigestStream::Kind::sha256, content);
+    } else if (type == "sha512") {
+        value = digest_of(DigestStream::Kind::sha512, content);
+    } else {
+        return std::nullopt;
     }
-    if (info.checksum_type == "xxhash" || info.checksum_type == "xxhash2") {
-        return info.checksum_value == hex_from_u64(xxh64(content));
-    }
-    return false;
+    return info.checksum_value == value;
+}
+
+bool is_content(const ObjectInfo& info, Bytes content) {
+    return has_content(info, content).value_or(false);
 }
 
 }  // namespace penstock::client

@@ -1,10 +1,11 @@
-// Calls: what a client asks of a node, over MessagePack-RPC (HTTP is to come behind the same
-// interface). The tasks wait as the pool's do: inside system calls, or on a reactor. What they take
-// lives until they are done.
+// Calls: what a client asks of a node, over MessagePack-RPC or over HTTP. The tasks wait as the
+// pool's do: inside system calls, or on a reactor. What they take lives until they are done.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 
 #include "client/types.h"
 #include "io/channel.h"
@@ -37,15 +38,21 @@ public:
 
 // What an address text means.
 struct Endpoint {
+    enum class Protocol : uint8_t { rpc, http };
+    Protocol protocol = Protocol::rpc;
     io::Address address;
+    std::string host;  // over HTTP: what the Host header says
 
-    // "unix:PATH", "tcp://HOST:PORT"; a HOST that is no number is looked up, which may wait.
-    // `invalid`, `unavailable` if there is no such host, `not_implemented` for "http://".
+    // "unix:PATH", "tcp://HOST:PORT", "http://HOST[:PORT]"; a HOST that is no number is looked up,
+    // which may wait. `invalid`, `unavailable` if there is no such host.
     static Result<Endpoint> parse(std::string_view text);
 };
 
 std::unique_ptr<Calls> make_rpc_calls(io::ChannelPool& pool, const Options& options,
                                       bool passes_descriptors);
+// `host`: Endpoint::host.
+std::unique_ptr<Calls> make_http_calls(io::ChannelPool& pool, const Options& options,
+                                       std::string_view host);
 
 // How many attempts were made, and when the next one begins.
 class Attempts {
@@ -67,8 +74,10 @@ private:
 
 // Whether an attempt that failed so may be worth another one: the connection, or bytes on it.
 bool is_passing(Errc code);
+// Whether `content` has the size and the checksum of `info`; nullopt if that has none.
+std::optional<bool> has_content(const ObjectInfo& info, Bytes content);
 // Whether an object that is there now is what `content` put: then an attempt whose reply did not
-// come has done it. False where the bucket keeps no checksum that is known here.
+// come has done it. False where the bucket keeps no checksum.
 bool is_content(const ObjectInfo& info, Bytes content);
 
 }  // namespace penstock::client

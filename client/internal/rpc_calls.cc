@@ -62,6 +62,24 @@ Result<ObjectInfo> info_from(Bytes result) {
     return info;
 }
 
+// How many pairs add_condition() adds.
+uint32_t condition_count(const PutOptions& options) {
+    return static_cast<uint32_t>(options.if_absent) +
+           static_cast<uint32_t>(!options.if_version.empty());
+}
+
+void add_condition(Packer& packer, const PutOptions& options) {
+    if (options.if_absent) packer.text("if_absent").boolean(true);
+    if (!options.if_version.empty()) packer.text("if_version").text(options.if_version);
+}
+
+// A pair if there is any.
+void add_metadata(Packer& packer, const PutOptions& options) {
+    if (options.metadata.empty()) return;
+    packer.text("metadata").map(static_cast<uint32_t>(options.metadata.size()));
+    for (const auto& [key, value] : options.metadata) packer.text(key).text(value);
+}
+
 // What a range of an object of `size` must hold.
 uint64_t expected_bytes(uint64_t size, uint64_t offset, uint64_t length) {
     return std::min(size - std::min(size, offset), length);
@@ -204,16 +222,10 @@ io::Task<Result<ObjectInfo>> RpcCalls::put(std::string_view bucket, std::string_
 io::Task<Result<ObjectInfo>> RpcCalls::put_small(std::string_view bucket, std::string_view name,
                                                  Bytes content, const PutOptions& options) {
     Packer packer;
-    packer.map(4 + static_cast<uint32_t>(!options.metadata.empty()) +
-               static_cast<uint32_t>(options.if_absent) +
-               static_cast<uint32_t>(!options.if_version.empty()));
+    packer.map(4 + condition_count(options) + static_cast<uint32_t>(!options.metadata.empty()));
     object(packer, bucket, name).text("crc32c").number(crc32c(content));
-    if (options.if_absent) packer.text("if_absent").boolean(true);
-    if (!options.if_version.empty()) packer.text("if_version").text(options.if_version);
-    if (!options.metadata.empty()) {
-        packer.text("metadata").map(static_cast<uint32_t>(options.metadata.size()));
-        for (const auto& [key, value] : options.metadata) packer.text(key).text(value);
-    }
+    add_condition(packer, options);
+    add_metadata(packer, options);
     packer.text("data");
     const RpcRequest request{
         .method = "object.put", .arguments = packer.take(), .data = content, .has_data = true};
@@ -236,7 +248,8 @@ io::Task<Result<ObjectInfo>> RpcCalls::put_small(std::string_view bucket, std::s
 
 io::Task<Status> RpcCalls::send_part(std::string_view upload, uint64_t number, Bytes content) {
     Packer packer;
-    packer.map(3).text("upload").name(upload).text("number").number(number).text("data");
+    packer.map(4).text("upload").name(upload).text("number").number(number);
+    packer.text("crc32c").number(crc32c(content)).text("data");
     const RpcRequest request{
         .method = "upload.part", .arguments = packer.take(), .data = content, .has_data = true};
     CO_TRY_STATUS(co_await simple_call(request, Repeat::allowed));
@@ -245,19 +258,19 @@ io::Task<Status> RpcCalls::send_part(std::string_view upload, uint64_t number, B
 
 io::Task<Result<ObjectInfo>> RpcCalls::put_parts(std::string_view bucket, std::string_view name,
                                                  Bytes content, const PutOptions& options) {
-    if (options.if_absent || !options.if_version.empty() || !options.metadata.empty()) {
-        co_return fail(Errc::not_implemented,
-                       "an object above 1 MiB takes no condition and no metadata over RPC");
-    }
     Packer packer;
-    object(packer.map(2), bucket, name);
+    object(packer.map(options.metadata.empty() ? 2 : 3), bucket, name);
+    add_metadata(packer, options);
     CO_TRY(const Answer begun,
            co_await simple_call({.method = "upload.begin", .arguments = packer.take()},
                                 Repeat::never));
     const std::string upload = text_at(begun.result, "upload");
-    Packer only_upload;
-    only_upload.map(1).text("upload").name(upload);
-    const std::string upload_arguments = only_upload.take();
+    const auto upload_arguments = [&upload](const PutOptions& condition) {
+        Packer arguments;
+        arguments.map(1 + condition_count(condition)).text("upload").name(upload);
+        add_condition(arguments, condition);
+        return arguments.take();
+    };
     Status status;
     uint64_t number = 0;
     for (Bytes rest = content; status && !rest.empty();) {
@@ -267,15 +280,12 @@ io::Task<Result<ObjectInfo>> RpcCalls::put_parts(std::string_view bucket, std::s
     }
     if (status) {
         auto answer = co_await simple_call(
-            {.method = "upload.complete", .arguments = upload_arguments}, Repeat::never);
+            {.method = "upload.complete", .arguments = upload_arguments(options)}, Repeat::never);
         if (answer) {
             CO_TRY(ObjectInfo info, info_from(answer->result));
-            const bool is_right =
-                info.size_bytes == content.size() &&
-                (is_content(info, content) ||
-                 (info.checksum_type != "crc32c" && !info.checksum_type.starts_with("xxhash")));
-            if (!is_right)
+            if (!has_content(info, content).value_or(true)) {
                 co_return fail(Errc::corrupt, "the node stored other bytes than were sent");
+            }
             co_return info;
         }
         status = fail(answer.error());
@@ -285,7 +295,7 @@ io::Task<Result<ObjectInfo>> RpcCalls::put_parts(std::string_view bucket, std::s
         }
     }
     // What was sent is of no use to anybody; that it cannot be dropped now is the node's to tidy.
-    (void)co_await simple_call({.method = "upload.abort", .arguments = upload_arguments},
+    (void)co_await simple_call({.method = "upload.abort", .arguments = upload_arguments({})},
                                Repeat::never);
     co_return fail(status.error());
 }

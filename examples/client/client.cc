@@ -6,7 +6,7 @@
 //     client ADDRESS many BUCKET NAME...
 //     client ADDRESS ls BUCKET [PREFIX]
 //
-// ADDRESS is unix:PATH or tcp://HOST:PORT. `share` is get by descriptor, `many` writes the objects
+// ADDRESS is unix:PATH, tcp://HOST:PORT or http://HOST:PORT. `share` is get by descriptor, `many` writes the objects
 // one behind the other. Exit status: 0 done, 1 failed, 3 not found.
 #include "client/client.h"
 

@@ -52,9 +52,8 @@ class Client:
 
     def put(self, bucket: str, name: str, data: Any, *, metadata: dict[str, str] | None = None,
             if_absent: bool = False) -> dict[str, Any]:
-        """Stores an object of any size; durable on return. {version, size, checksum}. Over RPC one
-        above 1 MiB goes in parts, without metadata and conditions. `if_absent`: ConditionFailed if
-        the object exists."""
+        """Stores an object of any size; durable on return. {version, size, checksum}. `metadata`:
+        texts, kept with it. `if_absent`: ConditionFailed if the object exists."""
         return self._calls.put(bucket, name, data, metadata, if_absent)
 
     def get(self, bucket: str, name: str, *, offset: int = 0, length: int | None = None,

@@ -220,15 +220,14 @@ class RpcCalls:
 
     def _put_parts(self, bucket: str, name: str, content: memoryview,
                    metadata: dict[str, str] | None, if_absent: bool) -> dict[str, Any]:
-        if metadata or if_absent:
-            raise ValueError("an object above 1 MiB takes no metadata and no condition over RPC")
-        upload = self._call("upload.begin", {"bucket": bucket, "name": name},
+        upload = self._call("upload.begin", {"bucket": bucket, "name": name, "metadata": metadata},
                             may_repeat=False)["upload"]
         try:
             for number, part in _wire.parts_of(content):
-                self._call("upload.part", {"upload": upload, "number": number,
-                                           "data": bytes(part)})
-            stored = self._call("upload.complete", {"upload": upload}, may_repeat=False)
+                self._call("upload.part", _wire.part_arguments(upload, number, part))
+            stored = self._call("upload.complete",
+                                {"upload": upload, "if_absent": if_absent or None},
+                                may_repeat=False)
         except BaseException:
             try:
                 self._call("upload.abort", {"upload": upload}, may_repeat=False)

@@ -104,6 +104,12 @@ def parts_of(data: memoryview) -> Iterator[tuple[int, memoryview]]:
         yield number, data[begin:begin + VALUE_BYTES_MAX]
 
 
+def part_arguments(upload: str, number: int, part: memoryview) -> dict[str, Any]:
+    """Of upload.part."""
+    value = bytes(part)
+    return {"upload": upload, "number": number, "crc32c": crc32c(value), "data": value}
+
+
 def backoff_s(attempt: int) -> float:
     """How long to wait after that many attempts; varied, so that clients do not come in step."""
     return min(0.01 * 2 ** (attempt - 1), 1.0) * random.uniform(0.5, 1.0)

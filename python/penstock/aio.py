@@ -88,18 +88,18 @@ class Client:
 
     async def _put_parts(self, bucket: str, name: str, content: memoryview,
                          metadata: dict[str, str] | None, if_absent: bool) -> dict[str, Any]:
-        if metadata or if_absent:
-            raise ValueError("an object above 1 MiB takes no metadata and no condition over RPC")
-        upload = (await self._call("upload.begin", {"bucket": bucket, "name": name},
-                                   may_repeat=False))["upload"]
+        upload = (await self._call(
+            "upload.begin", {"bucket": bucket, "name": name, "metadata": metadata},
+            may_repeat=False))["upload"]
         try:
             parts = list(_wire.parts_of(content))
             for begin in range(0, len(parts), _wire.UNDERWAY_MAX):
                 await asyncio.gather(*(
-                    self._call("upload.part", {"upload": upload, "number": number,
-                                               "data": bytes(part)})
+                    self._call("upload.part", _wire.part_arguments(upload, number, part))
                     for number, part in parts[begin:begin + _wire.UNDERWAY_MAX]))
-            stored = await self._call("upload.complete", {"upload": upload}, may_repeat=False)
+            stored = await self._call(
+                "upload.complete", {"upload": upload, "if_absent": if_absent or None},
+                may_repeat=False)
         except BaseException:
             try:
                 await self._call("upload.abort", {"upload": upload}, may_repeat=False)

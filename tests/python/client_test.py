@@ -104,11 +104,12 @@ def check_blocking(client, node, checks):
 
 def check_large_put(client, checks):
     content = os.urandom(3 * MIB + 7)
-    try:
-        client.put(BUCKET, "parts", content)
-        checks.check(client.get(BUCKET, "parts") == content, "a put in parts")
-    except penstock.NotImplementedByNode:
-        print("    upload.* is not built in this node: a put in parts is not checked")
+    client.put(BUCKET, "parts", content, metadata={"k": "v"}, if_absent=True)
+    checks.check(client.get(BUCKET, "parts") == content, "a put in parts")
+    checks.check(client.stat(BUCKET, "parts")["metadata"] == {"k": "v"}, "its metadata")
+    checks.check(raises(penstock.ConditionFailed,
+                        lambda: client.put(BUCKET, "parts", content, if_absent=True)),
+                 "a put in parts, if absent")
 
 
 def check_http(client, node, checks):

@@ -7,6 +7,7 @@
 #include "node/doors/ais/checksums.h"
 #include "node/doors/ais/conditions.h"
 #include "node/doors/ais/errors.h"
+#include "node/doors/ais/object_headers.h"
 #include "node/doors/ais/objects.h"
 #include "node/doors/ais/text.h"
 
@@ -87,7 +88,9 @@ io::Task<Reply> put_part(Call& call, const ObjectTarget& target) {
 }
 
 io::Task<Reply> begin_upload(Call& call, const ObjectTarget& target) {
-    const auto begun = co_await call.service.begin_upload(call.core, target.address(), {});
+    CO_TRY(CustomMetadata custom, custom_from_headers(call.request.head));
+    const auto begun =
+        co_await call.service.begin_upload(call.core, target.address(), std::move(custom));
     if (!begun) co_return std::unexpected(object_error(call, target, begun.error()));
     co_return text_response(call.request.buffers, *begun);
 }

@@ -61,7 +61,11 @@ void write_attributes(Writer& writer, const ObjectAttributes& attributes);
 void write_checksum(Writer& writer, const ContentChecksum& checksum);
 void write_metadata(Writer& writer, const CustomMetadata& metadata);
 std::string_view name_of(ChecksumType type);
-// A map of texts; nullopt: it is something else.
-std::optional<CustomMetadata> read_metadata(const Message& message, const Value& map);
+
+// Arguments that several methods have, or why they cannot be what they should.
+std::expected<Condition, Failure> read_condition(const Arguments& arguments);
+std::expected<CustomMetadata, Failure> read_metadata(const Call& call);
+// That `data` is not too long and has the CRC-32C that was given.
+std::optional<Failure> check_data(const Call& call);
 
 }  // namespace penstock::node::rpc

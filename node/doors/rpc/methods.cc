@@ -183,10 +183,17 @@ constexpr Parameter lease_parameters[] = {
     {Name::lease, Type::unsigned_integer, required, "As the reply with the descriptor gave it."}};
 
 constexpr Parameter part_parameters[] = {
-    upload, {Name::number, Type::unsigned_integer, required, "1 to limits.upload_parts."}, data};
+    upload,
+    {Name::number, Type::unsigned_integer, required, "1 to limits.upload_parts."},
+    data,
+    crc32c};
+constexpr Parameter begin_parameters[] = {bucket, object, metadata};
 constexpr Parameter upload_only[] = {upload};
 constexpr Parameter complete_parameters[] = {
-    upload, {Name::parts, Type::array, optional, "The numbers; all that were sent."}};
+    upload,
+    {Name::parts, Type::array, optional, "The numbers; all that were sent."},
+    if_absent,
+    if_version};
 constexpr ResultField upload_results[] = {{"upload", Type::str, "The upload's id."}};
 
 constexpr Parameter job_only[] = {job};
@@ -373,8 +380,8 @@ constexpr Method all[] = {
      Operation::object_action,
      abort_upload,
      access::put},
-    {"upload.begin", "Begins an object that comes in parts.", object_only, upload_results, changes,
-     object_change, Operation::object_action, begin_upload, access::put},
+    {"upload.begin", "Begins an object that comes in parts.", begin_parameters, upload_results,
+     changes, object_change, Operation::object_action, begin_upload, access::put},
     {"upload.complete", "Makes the parts an object.", complete_parameters, put_results, changes,
      object_change, Operation::object_action, complete_upload, access::put},
     {"upload.part", "One part; a later one of the same number replaces it.", part_parameters,

@@ -7,7 +7,30 @@
 namespace penstock::node::rpc {
 namespace {
 
-// The condition that a change asks for, or why it cannot be one.
+// A map of texts; nullopt: it is something else.
+std::optional<CustomMetadata> read_texts(const Message& message, const Value& map) {
+    CustomMetadata metadata;
+    const Value* key = map.size == 0 ? nullptr : &message.first(map);
+    for (uint32_t pair = 0; pair < map.size; ++pair) {
+        const Value& value = message.after(*key);
+        if (key->kind != Kind::str || value.kind != Kind::str) return std::nullopt;
+        metadata.emplace_back(key->text(), value.text());
+        if (pair + 1 < map.size) key = &message.after(value);
+    }
+    return metadata;
+}
+
+io::Task<Result<OpenedObject>> open(Call& call, ReadRange range) {
+    const Arguments& arguments = call.arguments();
+    if (!arguments.has(Name::member)) {
+        return call.service().get(call.core(), call.address(), range);
+    }
+    return call.service().get_member(call.core(), call.address(), arguments.text(Name::member), "",
+                                     range);
+}
+
+}  // namespace
+
 std::expected<Condition, Failure> read_condition(const Arguments& arguments) {
     const bool if_absent = arguments.boolean(Name::if_absent, false);
     if (!arguments.has(Name::if_version)) {
@@ -25,16 +48,23 @@ std::expected<Condition, Failure> read_condition(const Arguments& arguments) {
     return Condition{Condition::Kind::exactly, *version};
 }
 
-io::Task<Result<OpenedObject>> open(Call& call, ReadRange range) {
-    const Arguments& arguments = call.arguments();
-    if (!arguments.has(Name::member)) {
-        return call.service().get(call.core(), call.address(), range);
-    }
-    return call.service().get_member(call.core(), call.address(), arguments.text(Name::member), "",
-                                     range);
+std::expected<CustomMetadata, Failure> read_metadata(const Call& call) {
+    const Value* map = call.arguments().at(Name::metadata);
+    if (map == nullptr) return CustomMetadata();
+    auto metadata = read_texts(call.message(), *map);
+    if (metadata) return std::move(*metadata);
+    return std::unexpected(Failure{Code::invalid, "metadata must be a map of texts", {}, 0, {}});
 }
 
-}  // namespace
+std::optional<Failure> check_data(const Call& call) {
+    const Arguments& arguments = call.arguments();
+    const Value& data = *arguments.at(Name::data);
+    if (data.size > value_bytes_max) return too_large("value_bytes", value_bytes_max);
+    if (arguments.has(Name::crc32c) && crc32c(data.bytes()) != arguments.number(Name::crc32c, 0)) {
+        return Failure{Code::invalid, "the data have another CRC-32C than crc32c says", {}, 0, {}};
+    }
+    return std::nullopt;
+}
 
 void write_attributes(Writer& writer, const ObjectAttributes& attributes) {
     writer.pair("version", text_of(attributes.version));
@@ -57,37 +87,17 @@ void write_metadata(Writer& writer, const CustomMetadata& metadata) {
     }
 }
 
-std::optional<CustomMetadata> read_metadata(const Message& message, const Value& map) {
-    CustomMetadata metadata;
-    const Value* key = map.size == 0 ? nullptr : &message.first(map);
-    for (uint32_t pair = 0; pair < map.size; ++pair) {
-        const Value& value = message.after(*key);
-        if (key->kind != Kind::str || value.kind != Kind::str) return std::nullopt;
-        metadata.emplace_back(key->text(), value.text());
-        if (pair + 1 < map.size) key = &message.after(value);
-    }
-    return metadata;
-}
-
 io::Task<void> put_object(Call& call) {
     if (call.bucket() == nullptr) co_return;
     const Arguments& arguments = call.arguments();
-    if (arguments.at(Name::data)->size > value_bytes_max) {
-        co_return call.fail(too_large("value_bytes", value_bytes_max));
-    }
-    if (arguments.has(Name::crc32c) &&
-        crc32c(arguments.at(Name::data)->bytes()) != arguments.number(Name::crc32c, 0)) {
-        co_return call.fail(Code::invalid, "the data have another CRC-32C than crc32c says");
-    }
+    if (auto refused = check_data(call)) co_return call.fail(std::move(*refused));
     PutRequest request;
     const auto condition = read_condition(arguments);
     if (!condition) co_return call.fail(condition.error());
     request.condition = *condition;
-    if (const Value* map = arguments.at(Name::metadata)) {
-        auto metadata = read_metadata(call.message(), *map);
-        if (!metadata) co_return call.fail(Code::invalid, "metadata must be a map of texts");
-        request.custom = std::move(*metadata);
-    }
+    auto metadata = read_metadata(call);
+    if (!metadata) co_return call.fail(metadata.error());
+    request.custom = std::move(*metadata);
     const BucketName bucket = *call.bucket();
     const std::string name(arguments.text(Name::name));
     const Result<ObjectAttributes> put = co_await call.service().put(
@@ -178,8 +188,8 @@ io::Task<void> copy_object(Call& call) {
 io::Task<void> set_metadata(Call& call) {
     if (call.bucket() == nullptr) co_return;
     const Arguments& arguments = call.arguments();
-    auto metadata = read_metadata(call.message(), *arguments.at(Name::metadata));
-    if (!metadata) co_return call.fail(Code::invalid, "metadata must be a map of texts");
+    auto metadata = read_metadata(call);
+    if (!metadata) co_return call.fail(metadata.error());
     const Result<ObjectAttributes> set = co_await call.service().set_custom(
         call.core(), call.address(), std::move(*metadata), arguments.boolean(Name::replace, false));
     if (!set) co_return call.fail(set.error());

@@ -53,10 +53,6 @@ void answer_version(Call& call, Version version) {
     writer.pair("version", text_of(version));
 }
 
-bool is_data_too_large(const Call& call) {
-    return call.arguments().at(Name::data)->size > value_bytes_max;
-}
-
 }  // namespace
 
 std::string_view bucket_of_upload(std::string_view upload) {
@@ -70,8 +66,10 @@ io::Task<void> begin_upload(Call& call) {
     if (call.bucket() == nullptr) co_return;
     const BucketName bucket = *call.bucket();
     const std::string object(call.arguments().text(Name::name));
+    auto metadata = read_metadata(call);
+    if (!metadata) co_return call.fail(metadata.error());
     const Result<std::string> begun =
-        co_await call.service().begin_upload(call.core(), {bucket, object}, {});
+        co_await call.service().begin_upload(call.core(), {bucket, object}, std::move(*metadata));
     if (!begun) co_return call.fail(call.failure_of(begun.error(), bucket));
     Writer writer = call.reply();
     writer.map(1);
@@ -82,7 +80,7 @@ io::Task<void> begin_upload(Call& call) {
 io::Task<void> put_part(Call& call) {
     const auto upload = read_upload(call.arguments().text(Name::upload));
     if (!upload) co_return call.fail(upload.error());
-    if (is_data_too_large(call)) co_return call.fail(too_large("value_bytes", value_bytes_max));
+    if (auto refused = check_data(call)) co_return call.fail(std::move(*refused));
     const uint64_t number = call.arguments().number(Name::number, 0);
     if (number < 1 || number > parts_max) {
         co_return call.fail(Code::invalid, fmt::format("part numbers are 1 to {}", parts_max));
@@ -98,6 +96,9 @@ io::Task<void> complete_upload(Call& call) {
     const auto upload = read_upload(call.arguments().text(Name::upload));
     if (!upload) co_return call.fail(upload.error());
     CompletionOptions options;
+    const auto condition = read_condition(call.arguments());
+    if (!condition) co_return call.fail(condition.error());
+    options.condition = *condition;
     if (const Value* array = call.arguments().at(Name::parts)) {
         options.parts = read_numbers(call.message(), *array);
         if (!options.parts) {
@@ -124,7 +125,7 @@ io::Task<void> abort_upload(Call& call) {
 
 io::Task<void> append_to_object(Call& call) {
     if (call.bucket() == nullptr) co_return;
-    if (is_data_too_large(call)) co_return call.fail(too_large("value_bytes", value_bytes_max));
+    if (auto refused = check_data(call)) co_return call.fail(std::move(*refused));
     const BucketName bucket = *call.bucket();
     const std::string object(call.arguments().text(Name::name));
     std::string handle(call.arguments().text(Name::handle, ""));

@@ -28,6 +28,26 @@ protected:
     }
 };
 
+TEST_F(AisUploadsTest, ContentTypeAndMetadataOfTheBeginningAreKept) {
+    const Answer begun = ask("POST", "/v1/objects/b/o", R"({"action":"mpt-upload"})",
+                             {{"Content-Type", "image/png"}, {"Ais-Custom-Md", "colour=red"}});
+    ASSERT_EQ(begun.status, 200);
+    EXPECT_EQ(part(begun.body, "1", "x").status, 200);
+    EXPECT_EQ(complete(begun.body, R"([{"part-number":1,"etag":""}])").status, 200);
+    EXPECT_EQ(get("b/o").header("Content-Type"), "image/png");
+    EXPECT_EQ(ask("HEAD", "/v1/objects/b/o").header("Ais-Custom-Md"), "colour=red");
+    // What clients send with every JSON says nothing about the object.
+    const Answer usual = ask("POST", "/v1/objects/b/o", R"({"action":"mpt-upload"})",
+                             {{"Content-Type", "application/json"}});
+    EXPECT_EQ(part(usual.body, "1", "x").status, 200);
+    EXPECT_EQ(complete(usual.body, R"([{"part-number":1,"etag":""}])").status, 200);
+    EXPECT_EQ(get("b/o").header("Content-Type"), "application/octet-stream");
+    EXPECT_EQ(
+        ask("POST", "/v1/objects/b/o", R"({"action":"mpt-upload"})", {{"Ais-Custom-Md", "no pair"}})
+            .status,
+        400);
+}
+
 TEST_F(AisUploadsTest, PartsInAnyOrderBecomeTheObject) {
     const std::string upload = begin("b/o");
     EXPECT_EQ(part(upload, "2", "world").status, 200);

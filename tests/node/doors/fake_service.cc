@@ -272,6 +272,7 @@ io::Task<Result<ObjectAttributes>> FakeService::complete_upload(uint32_t, Object
     if (options.names_all && options.parts->size() != found->parts.size()) {
         co_return fail(Errc::invalid, "partial completion is not allowed");
     }
+    CO_TRY_STATUS(check(entry->objects, address.object, options.condition));
     std::string all;
     uint64_t largest = 0;
     for (const auto& [number, part] : found->parts) {

@@ -1,4 +1,5 @@
 // Objects in pieces, renames, and jobs over MessagePack-RPC.
+#include "io/base/checksum.h"
 #include "tests/node/doors/rpc_fixture.h"
 
 namespace penstock::node::testing {
@@ -32,6 +33,37 @@ TEST_F(RpcUploadsTest, PartsBecomeTheObject) {
     EXPECT_EQ(get("dir/o"), "hello world");
     EXPECT_EQ(call("upload.complete", {{"upload", upload}}).code(), "not_found");
     EXPECT_EQ(part(upload, 1, "x").code(), "not_found");
+}
+
+TEST_F(RpcUploadsTest, MetadataComesWithTheBeginningAndConditionsWithTheEnd) {
+    const Reply begun =
+        call("upload.begin", {{"bucket", "b"}, {"name", "o"}, {"metadata", {{"colour", "red"}}}});
+    const std::string upload = begun.result.value("upload", "");
+    EXPECT_EQ(part(upload, 1, "x").code(), "");
+    const auto complete = [&](const json& more) {
+        json arguments = {{"upload", upload}};
+        arguments.update(more);
+        return call("upload.complete", arguments);
+    };
+    EXPECT_EQ(complete({{"if_version", "1-1"}}).code(), "condition_failed");
+    EXPECT_EQ(complete({{"if_version", "nonsense"}}).code(), "invalid");
+    EXPECT_EQ(complete({{"if_version", "1-1"}, {"if_absent", true}}).code(), "invalid");
+    EXPECT_EQ(complete({{"if_absent", true}}).code(), "");
+    const Reply found = call("object.stat", {{"bucket", "b"}, {"name", "o"}});
+    EXPECT_EQ(found.result.at("metadata"), json({{"colour", "red"}}));
+    EXPECT_EQ(
+        call("upload.begin", {{"bucket", "b"}, {"name", "o"}, {"metadata", {{"k", 1}}}}).code(),
+        "invalid");
+}
+
+TEST_F(RpcUploadsTest, PartThatCameOtherwiseThanItWasSentIsRefused) {
+    const std::string upload = begin("o");
+    const auto with_crc = [&](uint32_t crc) {
+        return call("upload.part",
+                    {{"upload", upload}, {"number", 1}, {"data", binary("x")}, {"crc32c", crc}});
+    };
+    EXPECT_EQ(with_crc(crc32c(as_bytes("x")) ^ 1).code(), "invalid");
+    EXPECT_EQ(with_crc(crc32c(as_bytes("x"))).code(), "");
 }
 
 TEST_F(RpcUploadsTest, WhatIsWrongWithAnUpload) {
