@@ -13,8 +13,10 @@
 // Build with `pkg-config --cflags --libs penstock-client`. In a program with a reactor of
 // Penstock's the same calls are coroutines: client/async_client.h.
 //
-// Addresses are "unix:PATH" (quickest, and the only one for descriptors), "tcp://HOST:PORT" and
-// "http://HOST[:PORT]", for where only HTTP goes through. What travels is checked at both ends: its
+// Addresses are "unix:PATH" (quickest, and the only one for descriptors), "tcp://HOST:PORT", and
+// "http://HOST[:PORT]" for where only HTTP goes through; "tls://HOST:PORT" and
+// "https://HOST[:PORT]" are the same two over TLS, where the node's certificate must be for HOST
+// and proved by Options::ca_file. What travels is checked at both ends: its
 // length and its CRC-32C, over HTTP the checksum that the bucket keeps of a whole object. What is
 // handed over as a descriptor does not travel. A reply that is cut off is an error, never a shorter
 // object.

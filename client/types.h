@@ -48,6 +48,9 @@ struct Options {
     // Shown to the node on each connection, or over HTTP with each request (penstock token new);
     // "": none. Travels in the clear over tcp:// and http://.
     std::string token = {};
+    // Over tls:// and https://: a PEM file of the authorities that are believed, or of the node's
+    // own certificate; "": the system's authorities.
+    std::string ca_file = {};
 };
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;

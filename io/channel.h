@@ -39,6 +39,8 @@ public:
     // For whoever uses channels of a pool: whether it has said who it is on this one. New ones have
     // not.
     bool is_introduced = false;
+    // The same for TLS (io/tls_channel.h).
+    bool is_secured = false;
 };
 
 class ChannelPool {

@@ -2,10 +2,12 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <string_view>
 #include <utility>
 
@@ -43,6 +45,69 @@ int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_si
         return SSL_TLSEXT_ERR_OK;
     }
     return SSL_TLSEXT_ERR_NOACK;
+}
+
+uint64_t seconds_from(const ASN1_TIME* time) {
+    std::tm parts{};
+    if (ASN1_TIME_to_tm(time, &parts) != 1) return 0;
+    const std::time_t seconds = timegm(&parts);
+    return seconds < 0 ? 0 : static_cast<uint64_t>(seconds);
+}
+
+std::string common_name(const X509_NAME* name) {
+    const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+    if (at < 0) return {};
+    unsigned char* text = nullptr;
+    const ASN1_STRING* value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+    const int size = ASN1_STRING_to_UTF8(&text, value);
+    if (size < 0) return {};
+    std::string copy(reinterpret_cast<const char*>(text), static_cast<size_t>(size));
+    OPENSSL_free(text);
+    return copy;
+}
+
+std::string decimal_from(const ASN1_INTEGER* number) {
+    BIGNUM* large = ASN1_INTEGER_to_BN(number, nullptr);
+    char* text = large == nullptr ? nullptr : BN_bn2dec(large);
+    std::string copy = text == nullptr ? "" : text;
+    OPENSSL_free(text);
+    BN_free(large);
+    return copy;
+}
+
+std::string key_name(int kind) {
+    switch (kind) {
+        case NID_rsaEncryption:
+            return "RSA";
+        case NID_X9_62_id_ecPublicKey:
+            return "ECDSA";
+        case NID_ED25519:
+            return "Ed25519";
+        default:
+            return OBJ_nid2ln(kind);
+    }
+}
+
+std::string signature_name(int kind) {
+    int digest = NID_undef;
+    int key = NID_undef;
+    if (OBJ_find_sigid_algs(kind, &digest, &key) != 1 || digest == NID_undef) {
+        return key_name(kind);
+    }
+    const std::string hash = OBJ_nid2sn(digest);
+    return key == NID_X9_62_id_ecPublicKey ? "ECDSA-" + hash : hash + "-" + key_name(key);
+}
+
+CertificateFacts facts_of(X509* certificate) {
+    CertificateFacts facts;
+    facts.valid_from_s = seconds_from(X509_get0_notBefore(certificate));
+    facts.valid_to_s = seconds_from(X509_get0_notAfter(certificate));
+    facts.issuer = common_name(X509_get_issuer_name(certificate));
+    facts.serial_number = decimal_from(X509_get0_serialNumber(certificate));
+    facts.signature_algorithm = signature_name(X509_get_signature_nid(certificate));
+    facts.key_algorithm = key_name(EVP_PKEY_get_base_id(X509_get0_pubkey(certificate)));
+    facts.version = static_cast<uint32_t>(X509_get_version(certificate)) + 1;
+    return facts;
 }
 
 }  // namespace
@@ -133,6 +198,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::load(const std::string& ce
     if (SSL_CTX_check_private_key(context) != 1) {
         return fail(Errc::invalid, key_path + ": not the certificate's key: " + last_error());
     }
+    made->certificate_ = facts_of(SSL_CTX_get0_certificate(context));
     return made;
 }
 

@@ -17,6 +17,17 @@
 
 namespace penstock::io {
 
+// What a certificate says of itself.
+struct CertificateFacts {
+    uint64_t valid_from_s = 0;  // since 1970
+    uint64_t valid_to_s = 0;
+    std::string issuer;               // its common name
+    std::string serial_number;        // decimal
+    std::string signature_algorithm;  // as Go names them: "ECDSA-SHA256", "SHA256-RSA", "Ed25519"
+    std::string key_algorithm;        // "RSA", "ECDSA", "Ed25519"
+    uint32_t version = 0;
+};
+
 class TlsContext {
 public:
     // PEM files: the certificate with those that prove it behind it, and its key. `invalid` with a
@@ -26,11 +37,14 @@ public:
     ~TlsContext();
     TlsContext(const TlsContext&) = delete;
 
+    const CertificateFacts& certificate() const { return certificate_; }
+
 private:
     friend class TlsSession;
     struct State;
     TlsContext();
     std::unique_ptr<State> state_;
+    CertificateFacts certificate_;
 };
 
 class TlsSession {

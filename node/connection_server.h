@@ -3,10 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "io/task.h"
+#include "io/tls.h"
 
 namespace penstock::node {
+
+// What connections over TLS begin with: a core's, changed there.
+using TlsSlot = std::shared_ptr<const io::TlsContext>;
 
 class ConnectionServer {
 public:

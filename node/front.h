@@ -73,9 +73,6 @@ private:
     bool is_stopped_ = false;
 };
 
-// What connections over TLS begin with: a core's, changed there.
-using TlsSlot = std::shared_ptr<const io::TlsContext>;
-
 // Serves HTTP on one core; `handler` and `tls` outlive the server.
 std::unique_ptr<ConnectionServer> make_http_server(io::Cores& cores, uint32_t core,
                                                    io::http::Handler& handler, const TlsSlot& tls,

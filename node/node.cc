@@ -100,6 +100,7 @@ io::Task<void> set_list(Access& access, uint32_t core, std::shared_ptr<const Acc
 rpc::ServerLimits rpc_limits(const Settings& settings) {
     rpc::ServerLimits limits;
     limits.progress_timeout_ns = settings.http_limits.progress_timeout_ns;
+    limits.handshake_timeout_ns = settings.http_limits.head_timeout_ns;
     limits.connections_max = settings.http_limits.connections_max;
     return limits;
 }
@@ -171,6 +172,7 @@ void Node::make_doors(const Settings& settings) {
     ais_ = std::make_unique<AisDoor>(storage_->service(), storage_->jobs(), identity_, *access_,
                                      cores.reactor(0));
     ais_->manage(storage_->mountpaths());
+    ais_->show_certificate([this](uint32_t core) { return tls_[core].get(); });
     admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, *access_,
                                          std::move(admin_cores));
     std::vector<Admission*> admissions;
@@ -191,7 +193,7 @@ void Node::make_doors(const Settings& settings) {
     rpc_ = std::make_unique<Front>(cores, [&](uint32_t core) {
         auto server = std::make_unique<rpc::Server>(
             storage_->service(), storage_->jobs(), identity_, *access_, *admissions_[core],
-            cores.reactor(core), cores.buffers(core), rpc_limits(settings));
+            cores.reactor(core), cores.buffers(core), tls_[core], rpc_limits(settings));
         rpc_servers_[core] = server.get();
         return server;
     });
@@ -233,11 +235,11 @@ std::optional<StartFailure> Node::adopt(const Settings& settings,
             continue;
         }
         // The socket itself says where it is.
-        const bool is_https =
-            is_http && settings.is_https(storage_->cores().reactor(0).kernel().local_address(
-                           listener.descriptor));
-        const io::Address address = (is_http ? *http_ : *rpc_).adopt(listener.descriptor, is_https);
-        if (is_http && identity_.http_address.empty()) identity_.is_https = is_https;
+        const bool is_tls = settings.is_tls(
+            storage_->cores().reactor(0).kernel().local_address(listener.descriptor));
+        const io::Address address = (is_http ? *http_ : *rpc_).adopt(listener.descriptor, is_tls);
+        if (is_http && identity_.http_address.empty()) identity_.is_https = is_tls;
+        if (!is_http && !address.is_unix()) identity_.is_rpc_tls = is_tls;
         const bool is_open = settings.access.tokens_file.empty() && !settings.is_insecure;
         if (!address.is_loopback() && is_open) {
             return StartFailure{
@@ -258,12 +260,9 @@ std::optional<StartFailure> Node::adopt(const Settings& settings,
 std::optional<StartFailure> Node::listen_http(const Settings& settings) {
     if (!identity_.http_address.empty()) return std::nullopt;
     for (const io::Address& wanted : settings.http) {
-        const bool is_https = settings.is_https(wanted);
+        const bool is_https = settings.is_tls(wanted);
         if (identity_.http_address.empty()) identity_.is_https = is_https;
-        if (needs_tokens_ && !is_https && !wanted.is_loopback()) {
-            log_.warning("tokens travel in the clear to this address: see [tls]",
-                         {{"address", std::string_view(wanted.text)}});
-        }
+        warn_of_plain(wanted, is_https);
         const Result<io::Address> address = http_->listen(wanted, is_https);
         if (!address) return cannot_listen("http", wanted, address.error());
         if (identity_.http_address.empty()) identity_.http_address = address->text;
@@ -271,14 +270,22 @@ std::optional<StartFailure> Node::listen_http(const Settings& settings) {
     return std::nullopt;
 }
 
+void Node::warn_of_plain(const io::Address& address, bool is_tls) {
+    if (!needs_tokens_ || is_tls || address.is_loopback()) return;
+    log_.warning("tokens travel in the clear to this address: see [tls]",
+                 {{"address", std::string_view(address.text)}});
+}
+
 // The default port may be another node's: who did not ask for it gets a free one and is told which.
 std::optional<StartFailure> Node::listen_rpc(const Settings& settings) {
     if (!identity_.rpc_address.empty() || !settings.rpc) return std::nullopt;
-    Result<io::Address> address = rpc_->listen(*settings.rpc);
+    const bool is_tls = identity_.is_rpc_tls = settings.is_tls(*settings.rpc);
+    warn_of_plain(*settings.rpc, is_tls);
+    Result<io::Address> address = rpc_->listen(*settings.rpc, is_tls);
     if (!address && !settings.is_rpc_chosen) {
         log_.warning("the default address of MessagePack-RPC is taken: a free port is used",
                      {{"address", std::string_view(settings.rpc->text)}});
-        address = rpc_->listen(settings.rpc->with_port(0));
+        address = rpc_->listen(settings.rpc->with_port(0), is_tls);
     }
     if (!address) return cannot_listen("rpc", *settings.rpc, address.error());
     identity_.rpc_address = address->text;
@@ -305,6 +312,7 @@ std::string Node::ready_json() const {
     }
     if (!identity_.rpc_address.empty()) {
         json += fmt::format("\"rpc\":\"{}\",", identity_.rpc_address);
+        if (identity_.is_rpc_tls) json += "\"rpc_tls\":true,";
     }
     if (!identity_.rpc_socket.empty()) {
         json += "\"rpc_socket\":";

@@ -58,6 +58,7 @@ private:
     std::optional<StartFailure> adopt(const Settings& settings, const io::Supervisor& supervisor);
     std::optional<StartFailure> listen_http(const Settings& settings);
     std::optional<StartFailure> listen_rpc(const Settings& settings);
+    void warn_of_plain(const io::Address& address, bool is_tls);
     std::optional<StartFailure> listen_rpc_socket(const Settings& settings);
     void describe();
     void make_doors(const Settings& settings);

@@ -13,6 +13,7 @@ struct NodeIdentity {
     std::string http_address;  // "127.0.0.1:51080": the first address that is served; "" if none
     bool is_https = false;     // there
     std::string rpc_address;   // "127.0.0.1:51081"; "" if there is none
+    bool is_rpc_tls = false;   // there
     std::string rpc_socket;    // an absolute path; "" if there is none
     std::string version;       // "0.1.0"
     std::string io_backend;    // "uring" or "epoll": what is in use

@@ -54,13 +54,14 @@ struct Settings {
         std::optional<uint64_t> buffer_bytes_max;
     } overload;
     struct TlsSettings {
-        std::string certificate;      // PEM; "": HTTP is plain everywhere
+        std::string certificate;      // PEM; "": all addresses are plain
         std::string key;              // PEM
         bool is_on_loopback = false;  // else addresses of this host alone stay plain
     } tls;
-    // Whether an HTTP address speaks TLS.
-    bool is_https(const io::Address& address) const {
-        return !tls.certificate.empty() && (tls.is_on_loopback || !address.is_loopback());
+    // Whether an address, of HTTP or MessagePack-RPC, speaks TLS; a Unix socket never does.
+    bool is_tls(const io::Address& address) const {
+        return !tls.certificate.empty() && !address.is_unix() &&
+               (tls.is_on_loopback || !address.is_loopback());
     }
     io::http::Limits http_limits;
 

@@ -122,13 +122,13 @@ class TestDirectory:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def make_certificate(directory, name, key="ec"):
-    """A certificate of its own for 127.0.0.1: the paths of it and of its key."""
+def make_certificate(directory, name, key="ec", address="127.0.0.1"):
+    """A certificate of its own for an address: the paths of it and of its key."""
     paths = [os.path.join(directory, f"{name}.{kind}.pem") for kind in ("certificate", "key")]
     options = (["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"] if key == "ec"
                else ["-newkey", "rsa:2048"])
     subprocess.run(["openssl", "req", "-x509", *options, "-nodes", "-days", "2", "-subj",
-                    f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0],
+                    f"/CN={name}", "-addext", f"subjectAltName=IP:{address}", "-out", paths[0],
                     "-keyout", paths[1]], check=True, capture_output=True, timeout=60)
     return paths
 

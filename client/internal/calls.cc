@@ -31,7 +31,8 @@ Result<std::string> numeric_host(const std::string& host) {
 
 std::unexpected<Error> refuse(std::string_view text) {
     return fail(Errc::invalid, "'" + std::string(text) +
-                                   "' is none of unix:PATH, tcp://HOST:PORT, http://HOST[:PORT]");
+                                   "' is none of unix:PATH, tcp://HOST:PORT, tls://HOST:PORT, "
+                                   "http://HOST[:PORT], https://HOST[:PORT]");
 }
 
 // "HOST:PORT", whatever HOST is.
@@ -63,17 +64,31 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
         TRY(endpoint.address, io::Address::parse(text));
         return endpoint;
     }
-    if (text.starts_with("tcp://")) {
-        TRY(endpoint.address, address_from(text.substr(6), text));
-        return endpoint;
-    }
-    if (!text.starts_with("http://")) return refuse(text);
-    std::string_view host = text.substr(7);
-    if (host.ends_with('/')) host.remove_suffix(1);
+    struct Scheme {
+        std::string_view name;
+        Protocol protocol;
+        bool is_tls;
+        std::string_view port;  // where none is given; "": one must be
+    };
+    constexpr Scheme schemes[] = {{"tcp://", Protocol::rpc, false, ""},
+                                  {"tls://", Protocol::rpc, true, ""},
+                                  {"http://", Protocol::http, false, ":80"},
+                                  {"https://", Protocol::http, true, ":443"}};
+    const auto* scheme = std::ranges::find_if(
+        schemes, [text](const Scheme& one) { return text.starts_with(one.name); });
+    if (scheme == std::end(schemes)) return refuse(text);
+    endpoint.protocol = scheme->protocol;
+    endpoint.is_tls = scheme->is_tls;
+    std::string_view host = text.substr(scheme->name.size());
+    if (endpoint.protocol == Protocol::http && host.ends_with('/')) host.remove_suffix(1);
     if (host.empty() || !io::http::is_host(host)) return refuse(text);
-    endpoint.protocol = Protocol::http;
     endpoint.host = host;
-    TRY(endpoint.address, address_from(endpoint.host + (has_port(host) ? "" : ":80"), text));
+    const std::string with_port = endpoint.host + std::string(has_port(host) ? "" : scheme->port);
+    TRY(endpoint.address, address_from(with_port, text));
+    endpoint.host_name = with_port.substr(0, with_port.rfind(':'));
+    if (endpoint.host_name.starts_with('[')) {
+        endpoint.host_name = endpoint.host_name.substr(1, endpoint.host_name.size() - 2);
+    }
     return endpoint;
 }
 

@@ -40,19 +40,21 @@ public:
 struct Endpoint {
     enum class Protocol : uint8_t { rpc, http };
     Protocol protocol = Protocol::rpc;
+    bool is_tls = false;
     io::Address address;
-    std::string host;  // over HTTP: what the Host header says
+    std::string host;       // over HTTP: what the Host header says
+    std::string host_name;  // over TLS: whom the certificate must be for
 
-    // "unix:PATH", "tcp://HOST:PORT", "http://HOST[:PORT]"; a HOST that is no number is looked up,
-    // which may wait. `invalid`, `unavailable` if there is no such host.
+    // "unix:PATH", "tcp://HOST:PORT", "tls://HOST:PORT", "http://HOST[:PORT]" and
+    // "https://HOST[:PORT]"; a HOST that is no number is looked up, which may wait. `invalid`,
+    // `unavailable` if there is no such host.
     static Result<Endpoint> parse(std::string_view text);
 };
 
 std::unique_ptr<Calls> make_rpc_calls(io::ChannelPool& pool, const Options& options,
                                       bool passes_descriptors);
-// `host`: Endpoint::host.
 std::unique_ptr<Calls> make_http_calls(io::ChannelPool& pool, const Options& options,
-                                       std::string_view host);
+                                       const Endpoint& endpoint);
 
 // How many attempts were made, and when the next one begins.
 class Attempts {

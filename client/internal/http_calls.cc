@@ -16,9 +16,9 @@ constexpr size_t text_bytes_max = 64 << 20;
 
 }  // namespace
 
-HttpCalls::HttpCalls(io::ChannelPool& pool, const Options& options, std::string_view host)
-    : pool_(pool), options_(options) {
-    common_.append("Host: ").append(host).append("\r\n");
+HttpCalls::HttpCalls(io::ChannelPool& pool, const Options& options, const Endpoint& endpoint)
+    : pool_(pool), options_(options), is_tls_(endpoint.is_tls) {
+    common_.append("Host: ").append(endpoint.host).append("\r\n");
     if (!options.token.empty()) {
         common_.append("Authorization: Bearer ").append(options.token).append("\r\n");
     }
@@ -151,6 +151,8 @@ io::Task<Result<std::vector<std::string>>> HttpCalls::buckets() {
 io::Task<Result<ObjectInfo>> HttpCalls::put(std::string_view bucket, std::string_view name,
                                             Bytes content, const PutOptions& options) {
     CO_TRY(std::string target, object_target(bucket, name));
+    // Over TLS an upload without this mark is sent on to where it went, for clients that ask so.
+    if (is_tls_) target += "&pid=client";
     CO_TRY(std::string headers, put_headers(options));
     headers +=
         "Ais-Checksum-Type: crc32c\r\nAis-Checksum-Value: " + hex_from_u64(crc32c(content), 8) +
@@ -219,8 +221,8 @@ io::Task<Result<SharedObject>> HttpCalls::get_shared(std::string_view, std::stri
 }
 
 std::unique_ptr<Calls> make_http_calls(io::ChannelPool& pool, const Options& options,
-                                       std::string_view host) {
-    return std::make_unique<HttpCalls>(pool, options, host);
+                                       const Endpoint& endpoint) {
+    return std::make_unique<HttpCalls>(pool, options, endpoint);
 }
 
 }  // namespace penstock::client

@@ -12,7 +12,7 @@ namespace penstock::client {
 
 class HttpCalls final : public Calls {
 public:
-    HttpCalls(io::ChannelPool& pool, const Options& options, std::string_view host);
+    HttpCalls(io::ChannelPool& pool, const Options& options, const Endpoint& endpoint);
 
     io::Task<Status> create_bucket(std::string_view bucket) override;
     io::Task<Status> destroy_bucket(std::string_view bucket) override;
@@ -75,6 +75,7 @@ private:
     io::ChannelPool& pool_;
     const Options options_;
     std::string common_;  // header lines of every request
+    const bool is_tls_;
 };
 
 }  // namespace penstock::client

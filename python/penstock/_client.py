@@ -10,23 +10,27 @@ from ._rpc import RpcCalls
 
 
 class Client:
-    """Calls a node. `address` is "unix:PATH", "tcp://HOST:PORT" or "http://HOST:PORT".
+    """Calls a node. `address` is "unix:PATH", "tcp://HOST:PORT" or "http://HOST[:PORT]";
+    "tls://HOST:PORT" and "https://HOST[:PORT]" are the last two over TLS, where the node's
+    certificate must be for HOST and proved by `ca_file` (PEM; None: the system's authorities).
 
     A call that takes longer than `timeout_s` with all its attempts raises TimeoutError (one of a
     large object has the time anew for each of its messages); a connection that breaks raises
     ConnectionError once `attempts` have been made. Only what cannot be done twice by that is tried
     again: reads, put, delete, create_bucket, parts of uploads; never destroy_bucket. Errors of the
-    node are penstock.Error and its kinds. `token` (or the environment's PENSTOCK_TOKEN) is shown to
+    node are penstock.Error and its kinds; ssl.SSLCertVerificationError: it does not prove who it
+    is. `token` (or the environment's PENSTOCK_TOKEN) is shown to
     the node; without one that counts, where one is needed: Unauthenticated. Threads may share a
     client, and processes forked after it was made: each has a connection of its own."""
 
     def __init__(self, address: str, timeout_s: float | None = 60, attempts: int = 4, *,
-                 token: str | None = None) -> None:
+                 token: str | None = None, ca_file: str | None = None) -> None:
         kind, target = _wire.parse_address(address)
         token = _wire.chosen_token(token)
+        tls = _wire.tls_context(kind, ca_file)
         self._calls: RpcCalls | HttpCalls = (
-            HttpCalls(target, timeout_s, attempts, token) if kind == "http"
-            else RpcCalls(kind, target, timeout_s, attempts, token))
+            HttpCalls(target, timeout_s, attempts, token, tls) if kind in ("http", "https")
+            else RpcCalls(kind, target, timeout_s, attempts, token, tls))
 
     def __enter__(self) -> "Client":
         return self

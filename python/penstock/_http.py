@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import json
 import os
+import ssl
 import threading
 import time
 import urllib.parse
@@ -41,6 +42,18 @@ def _error_of(status: int, headers: Any, content: bytes) -> _errors.Error:
     return error(message, _NAMES.get(error, "internal"), {"status": status, "tcode": kind})
 
 
+def _metadata_lines(metadata: dict[str, str]) -> "list[str]":
+    """KEY=VALUE of each pair, if headers carry them unchanged."""
+    lines = []
+    for key, value in metadata.items():
+        line = f"{key}={value}"
+        if (not key or "=" in key or line != line.strip() or value != value.strip()
+                or any(ord(letter) < 32 or ord(letter) == 127 for letter in line)):
+            raise ValueError(f"the metadata {key!r} cannot be put over HTTP")
+        lines.append(line)
+    return lines
+
+
 def _check(content: bytes, kind: str, value: str) -> None:
     """That the content has the checksum that the bucket keeps, if it is one that is known here."""
     if kind == "crc32c":
@@ -54,7 +67,9 @@ def _check(content: bytes, kind: str, value: str) -> None:
 
 
 class HttpCalls:
-    def __init__(self, target: Any, timeout_s: float | None, attempts: int, token: str) -> None:
+    def __init__(self, target: Any, timeout_s: float | None, attempts: int, token: str,
+                 tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
         self._authorization = {"Authorization": "Bearer " + token} if token else {}
         self._host, self._port = target
         self._timeout_s = timeout_s
@@ -90,10 +105,11 @@ class HttpCalls:
             if_absent: bool) -> dict[str, Any]:
         content = memoryview(data).cast("B")
         headers = {"If-None-Match": "*"} if if_absent else {}
-        if metadata:
-            raise ValueError("metadata cannot be put over HTTP: use unix: or tcp://")
+        # Over TLS an upload without this mark is sent on to where it went, for clients that ask so.
+        mark = {"pid": "client"} if self._tls else {}
         try:
-            self._request("PUT", self._object(bucket, name), content, headers)
+            self._request("PUT", self._object(bucket, name, mark), content, headers,
+                          metadata=_metadata_lines(metadata or {}))
         except _errors.ConditionFailed as error:
             if not getattr(error, "was_repeated", False):
                 raise
@@ -127,7 +143,9 @@ class HttpCalls:
 
     def stat(self, bucket: str, name: str) -> dict[str, Any]:
         headers = self._request("HEAD", self._object(bucket, name), None, {}).headers
-        custom = (pair.partition("=") for pair in headers.get_all("Ais-Custom-Md", []))
+        # http.client takes what are bytes of UTF-8 for Latin-1.
+        custom = (pair.encode("latin-1").decode("utf-8", "replace").partition("=")
+                  for pair in headers.get_all("Ais-Custom-Md", []))
         return {"size": int(headers["Content-Length"]), "version": headers["ETag"].strip('"'),
                 "checksum": {"type": headers.get("Ais-Checksum-Type", "none"),
                              "value": headers.get("Ais-Checksum-Value", "")},
@@ -173,12 +191,12 @@ class HttpCalls:
         return self._request(method, target, body, {"Content-Type": "application/json"}, may_repeat)
 
     def _request(self, method: str, target: str, body: Any, headers: dict[str, str],
-                 may_repeat: bool = True) -> _Answer:
+                 may_repeat: bool = True, metadata: Sequence[str] = ()) -> _Answer:
         deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
         was_repeated = False
         for attempt in range(1, self._attempts + 1):
             try:
-                return self._attempt(method, target, body, headers, deadline)
+                return self._attempt(method, target, body, headers, metadata, deadline)
             except Exception as error:
                 error.was_repeated = was_repeated  # type: ignore[attr-defined]
                 is_node = isinstance(error, _errors.Error)
@@ -193,11 +211,18 @@ class HttpCalls:
         raise AssertionError("every attempt returns or raises")
 
     def _attempt(self, method: str, target: str, body: Any, headers: dict[str, str],
-                 deadline: float | None) -> _Answer:
+                 metadata: Sequence[str], deadline: float | None) -> _Answer:
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
         connection = self._connection(left)
         try:
-            connection.request(method, target, body, {**headers, **self._authorization})
+            connection.putrequest(method, target, skip_accept_encoding=True)
+            for name, value in {**headers, **self._authorization}.items():
+                connection.putheader(name, value)
+            for pair in metadata:
+                connection.putheader("Ais-Custom-Md", pair.encode())
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
             response = connection.getresponse()
             content = response.read()  # IncompleteRead if it is cut off
         except http.client.HTTPException as error:
@@ -221,7 +246,11 @@ class HttpCalls:
             connection.close()  # the parent's; our copy of its socket alone
             connection = None
         if connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+            connection = (
+                http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+                if self._tls is None else
+                http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s,
+                                            context=self._tls))
             local.connection, local.process = connection, os.getpid()
         elif connection.sock is not None:
             connection.sock.settimeout(timeout_s)

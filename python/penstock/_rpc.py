@@ -6,6 +6,7 @@ import array
 import mmap
 import os
 import socket
+import ssl
 import threading
 import time
 from typing import Any, Callable, Iterator, Sequence, TypeVar
@@ -23,7 +24,9 @@ Answer = TypeVar("Answer")
 class _Connection:
     """One socket; calls may be sent ahead of their replies. Not for several threads."""
 
-    def __init__(self, kind: str, target: Any, timeout_s: float | None) -> None:
+    def __init__(self, kind: str, target: Any, timeout_s: float | None,
+                 tls: ssl.SSLContext | None) -> None:
+        self._has_descriptors = kind == "unix"
         if kind == "unix":
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.settimeout(timeout_s)
@@ -31,6 +34,13 @@ class _Connection:
         else:
             self._socket = socket.create_connection(target, timeout_s)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            plain = self._socket
+            try:
+                self._socket = tls.wrap_socket(plain, server_hostname=target[0])
+            except BaseException:
+                plain.close()
+                raise
         self._unpacker = _wire.make_unpacker()
         self._deadline: float | None = None
         self._descriptors: list[int] = []
@@ -144,8 +154,12 @@ class _Connection:
             for message in self._unpacker:
                 return _wire.reply_from(message)
             self._hurry()
-            data, control, _, _ = self._socket.recvmsg(
-                _RECEIVE_BYTES, socket.CMSG_LEN(_DESCRIPTORS_MAX * 4), socket.MSG_CMSG_CLOEXEC)
+            control: list[tuple[int, int, bytes]] = []
+            if self._has_descriptors:
+                data, control, _, _ = self._socket.recvmsg(
+                    _RECEIVE_BYTES, socket.CMSG_LEN(_DESCRIPTORS_MAX * 4), socket.MSG_CMSG_CLOEXEC)
+            else:
+                data = self._socket.recv(_RECEIVE_BYTES)
             for level, kind, content in control:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     numbers = array.array("i")
@@ -166,7 +180,8 @@ class RpcCalls:
     """One connection, shared by threads in turn; a process that was forked opens its own."""
 
     def __init__(self, kind: str, target: Any, timeout_s: float | None, attempts: int,
-                 token: str) -> None:
+                 token: str, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
         self._token = token
         self._kind, self._target = kind, target
         self._timeout_s = timeout_s
@@ -394,7 +409,7 @@ class RpcCalls:
         if self._connection is None:
             left = (None if self._next_deadline is None
                     else max(0.001, self._next_deadline - time.monotonic()))
-            connection = _Connection(self._kind, self._target, left)
+            connection = _Connection(self._kind, self._target, left, self._tls)
             try:
                 if self._token:
                     connection.set_deadline(self._next_deadline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import ssl
 from typing import Any, Iterator, Sequence
 
 import msgpack
@@ -19,23 +20,31 @@ MESSAGE_BYTES_MAX = 256 << 20  # of a reply: a bound on what a broken node makes
 
 
 def parse_address(address: str) -> tuple[str, Any]:
-    """("unix", path) or ("tcp", (host, port))."""
+    """("unix", path), or (scheme, (host, port)) of tcp, tls, http and https."""
     if address.startswith("unix:"):
         path = address[len("unix:"):]
         if not path:
             raise ValueError(f"{address!r}: the socket's path is missing")
         return "unix", path
-    if address.startswith("tcp://"):
-        host, colon, port = address[len("tcp://"):].rpartition(":")
-        if colon and host and port.isdigit():
-            return "tcp", (host.strip("[]"), int(port))
-    if address.startswith("http://"):
-        host, colon, port = address[len("http://"):].rstrip("/").rpartition(":")
-        if not colon and port:
-            host, port = port, "80"
+    scheme, separator, rest = address.partition("://")
+    default_port = {"tcp": "", "tls": "", "http": "80", "https": "443"}.get(scheme)
+    if separator and default_port is not None:
+        host, colon, port = (rest.rstrip("/") if default_port else rest).rpartition(":")
+        if not colon or port.endswith("]"):
+            host, port = host + colon + port, default_port
         if host and port.isdigit():
-            return "http", (host.strip("[]"), int(port))
-    raise ValueError(f"{address!r} is none of unix:PATH, tcp://HOST:PORT, http://HOST:PORT")
+            return scheme, (host.strip("[]"), int(port))
+    raise ValueError(f"{address!r} is none of unix:PATH, tcp://HOST:PORT, tls://HOST:PORT, "
+                     "http://HOST[:PORT], https://HOST[:PORT]")
+
+
+def tls_context(kind: str, ca_file: str | None) -> ssl.SSLContext | None:
+    """Verifies the node's certificate and its name; None where nothing is encrypted."""
+    if kind not in ("tls", "https"):
+        return None
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def chosen_token(token: str | None) -> str:
@@ -118,7 +127,8 @@ def backoff_s(attempt: int) -> float:
 def is_passing(error: BaseException) -> bool:
     """Whether another attempt may succeed: the connection failed, or the node was busy."""
     return isinstance(error, (ConnectionError, Busy)) or (
-        isinstance(error, OSError) and not isinstance(error, TimeoutError))
+        isinstance(error, OSError)
+        and not isinstance(error, (TimeoutError, ssl.SSLCertVerificationError)))
 
 
 def pack_batch(number: int, bucket: str, names: Sequence[Any]) -> bytes:

@@ -18,13 +18,14 @@ class Client:
     """Calls a node: addresses, limits, attempts and errors as penstock.Client."""
 
     def __init__(self, address: str, timeout_s: float | None = 60, attempts: int = 4, *,
-                 token: str | None = None) -> None:
+                 token: str | None = None, ca_file: str | None = None) -> None:
         self._token = _wire.chosen_token(token)
         self._kind, self._target = _wire.parse_address(address)
         self._timeout_s = timeout_s
         self._attempts = max(1, attempts)
-        self._http = (_client.Client(address, timeout_s, attempts, token=token)
-                      if self._kind == "http" else None)
+        self._tls = _wire.tls_context(self._kind, ca_file)
+        self._http = (_client.Client(address, timeout_s, attempts, token=token, ca_file=ca_file)
+                      if self._kind in ("http", "https") else None)
         self._writer: asyncio.StreamWriter | None = None
         self._reader_task: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -248,7 +249,8 @@ class Client:
                 if self._kind == "unix":
                     reader, self._writer = await asyncio.open_unix_connection(self._target)
                 else:
-                    reader, self._writer = await asyncio.open_connection(*self._target)
+                    reader, self._writer = await asyncio.open_connection(
+                        *self._target, ssl=self._tls)
                 self._reader_task = asyncio.create_task(self._read(reader, self._writer))
                 if self._token:
                     await self._log_in(self._writer)

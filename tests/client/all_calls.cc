@@ -1,5 +1,5 @@
-// all_calls ADDRESS BUCKET: every call of the client, by the installed library, on a real node; the
-// same cases whatever the address. The last line is "N passed, N failed".
+// all_calls ADDRESS BUCKET [CA-FILE]: every call of the client, by the installed library, on a real
+// node; the same cases whatever the address. The last line is "N passed, N failed".
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -235,6 +235,7 @@ int main(int count, char** values) {
     if (count < 3) return 2;
     const std::string bucket = values[2];
     Options options;
+    if (count > 3) options.ca_file = values[3];
     auto opened = Client::open(values[1], options);
     if (check_done(opened, "open")) {
         Client& client = **opened;

@@ -12,7 +12,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.dirname(HERE))
-from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
+from node_process import (Checks, NodeProcess, TestDirectory,  # noqa: E402
+                          make_certificate)
 
 MIB = 1 << 20
 
@@ -64,8 +65,9 @@ def check_objects(checks, example, node, bucket):
     checks.check(example.run("destroy", bucket)[0] == 0, "destroy")
 
 
-def check_all_calls(checks, program, address):
-    done = subprocess.run([program, address, "calls"], capture_output=True, text=True, timeout=120)
+def check_all_calls(checks, program, address, *ca_file):
+    done = subprocess.run([program, address, "calls", *ca_file], capture_output=True, text=True,
+                          timeout=120)
     for line in done.stdout.splitlines()[:-1]:
         print(f"    {address}: {line}")
     counts = re.fullmatch(r"(\d+) passed, (\d+) failed", (done.stdout.splitlines() or [""])[-1])
@@ -74,6 +76,38 @@ def check_all_calls(checks, program, address):
     if counts:
         checks.passed += int(counts[1])
         checks.failed += int(counts[2])
+
+
+def check_tls(checks, penstockd, directory, program):
+    """The same over TLS, and servers that do not prove who they are."""
+    certificate, key = make_certificate(directory, "node")
+    other, _ = make_certificate(directory, "other")
+    elsewhere = make_certificate(directory, "elsewhere", address="127.0.0.2")
+    settings = os.path.join(directory, "tls.toml")
+    for shown, ca_file in (((certificate, key), certificate), (elsewhere, elsewhere[0])):
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write(f'[tls]\ncertificate = "{shown[0]}"\nkey = "{shown[1]}"\nloopback = true\n')
+        node = NodeProcess(penstockd, directory, "--rpc", "127.0.0.1:0", "--settings", settings)
+        try:
+            checks.check(node.ready["tls"] and node.ready["rpc_tls"], "the ready file says so")
+            addresses = (f"https://{node.ready['http']}", f"tls://{node.ready['rpc']}")
+            if shown[0] == certificate:
+                for address in addresses:
+                    check_all_calls(checks, program, address, ca_file)
+                refused = [(address, wrong) for address in addresses for wrong in ([other], [])]
+                plain = [f"http://{node.ready['http']}", f"tcp://{node.ready['rpc']}"]
+                refused += [(address, []) for address in plain]
+            else:
+                refused = [(address, [ca_file]) for address in addresses]  # not for 127.0.0.1
+            for address, wrong in refused:
+                done = subprocess.run([program, address, "calls", *wrong], capture_output=True,
+                                      text=True, timeout=120)
+                text = done.stdout
+                checks.check(done.returncode == 1 and "FAILED: create_bucket\n" in text,
+                             f"{address} with {wrong}: refused")
+                checks.check(address in plain or "is not believed" in text, f"{address}: why")
+        finally:
+            checks.check(node.stop() == 0, "the node stops in an orderly way")
 
 
 def main():
@@ -92,6 +126,8 @@ def main():
                             node.url):
                 check_objects(checks, Example(program, address), node, "b")
                 check_all_calls(checks, calls, address)
+            node.stop()
+            check_tls(checks, penstockd, directory.path, calls)
         finally:
             checks.check(node.stop() == 0, "the node stops in an orderly way")
         directory.is_kept = checks.failed > 0

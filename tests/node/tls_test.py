@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""tls_test.py PENSTOCKD: HTTPS from outside: objects of every size whole in both directions, TLS
-1.2 and 1.3 and none older, the upload handshake of AIStore's SDK, certificates read again, and
-peers that speak something else, stop in the middle, or are slow.
+"""tls_test.py PENSTOCKD: HTTPS, and MessagePack-RPC over TLS, from outside: objects of every size
+whole in both directions, TLS 1.2 and 1.3 and none older, the upload handshake of AIStore's SDK,
+certificates shown and read again, and peers that speak something else, stop in the middle, or are
+slow. (The calls of MessagePack-RPC over TLS: tests/client, tests/python.)
 
 Ends with "N passed, N failed".
 """
 
 import hashlib
 import http.client
+import json
 import os
 import random
 import signal
@@ -211,6 +213,83 @@ def check_slow(checks, tls):
             checks.check(len(read_answer(secure)[2]) == 5_000_001, "a slow reader")
 
 
+# [0, 7, "rpc.ping", [{}]] and how its answer begins.
+PING, PONG = b"\x94\x00\x07\xa8rpc.ping\x91\x80", b"\x94\x01\x07\xc0"
+
+
+def check_rpc(checks, certificate, address):
+    host, port = address.rsplit(":", 1)
+
+    def connect():
+        return socket.create_connection((host, int(port)), 15)
+
+    def secured(raw):
+        return context_for(certificate).wrap_socket(raw, server_hostname=host)
+
+    def ends(raw):
+        try:
+            while raw.recv(65536):
+                pass
+            return True
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+    with connect() as raw:
+        raw.sendall(PING)
+        checks.check(ends(raw), "rpc: in the clear nothing is answered")
+    start = time.monotonic()
+    with connect() as raw:
+        raw.sendall(b"\x16\x03\x01\x02")
+        checks.check(ends(raw) and 0.9 < time.monotonic() - start < 10,
+                     "rpc: a half handshake ends")
+    source = random.Random(5)
+    for turn in range(100):
+        with connect() as raw:
+            raw.sendall((b"\x16\x03\x01" if turn % 2 else b"")
+                        + source.randbytes(source.randrange(1, 3000)))
+            try:
+                raw.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            checks.check(ends(raw), "rpc: it hangs")
+    with connect() as raw, secured(raw) as secure:
+        for byte in PING:  # each in a record of its own
+            secure.sendall(bytes([byte]))
+        checks.check(secure.recv(100).startswith(PONG), "rpc: byte by byte")
+        time.sleep(1.5)  # it gives its buffers back meanwhile
+        secure.sendall(PING * 300)
+        answers = b""
+        while answers.count(PONG) < 300 and (piece := secure.recv(65536)):
+            answers += piece
+        checks.check(answers.count(PONG) == 300, "rpc: many in one record, after a pause")
+    with connect() as raw, secured(raw) as secure:
+        secure.sendall(b"\xc1")
+        checks.check(ends(secure), "rpc: no MessagePack")
+
+
+def check_certificate(checks, tls):
+    def told_by_openssl(*what):
+        done = subprocess.run(["openssl", "x509", "-in", tls.certificate, "-noout", *what],
+                              capture_output=True, text=True, timeout=20, check=True)
+        return done.stdout.strip().partition("=")[2]
+
+    def time_of(text):
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(text, "%b %d %H:%M:%S %Y GMT"))
+
+    shown = json.loads(tls.request("GET", "/v1/daemon?what=tls_certificate")[2])
+    is_rsa = "RSA" in shown["public-key-algorithm"]
+    checks.check(shown == {
+        "valid": f"from {time_of(told_by_openssl('-startdate'))} "
+                 f"to {time_of(told_by_openssl('-enddate'))}",
+        "issued-by (CN)": told_by_openssl("-issuer").rpartition("= ")[2],
+        "version": "3", "serial-number": str(int(told_by_openssl("-serial"), 16)),
+        "signature-algorithm": "SHA256-RSA" if is_rsa else "ECDSA-SHA256",
+        "public-key-algorithm": "RSA" if is_rsa else "ECDSA"}, f"tls_certificate: {shown}")
+    return is_rsa
+
+
 def check_many(checks, tls):
     """Connections of several threads, on both cores."""
     failed = []
@@ -260,6 +339,7 @@ def check_reload(checks, tls, directory, paths):
                 break
             time.sleep(0.05)
     checks.check(status == 200, "the new certificate is shown")
+    checks.check(check_certificate(checks, renewed), "and told")
     kept.request("GET", "/health")
     checks.check(kept.getresponse().status == 200, "open connections go on")
     kept.close()
@@ -304,11 +384,14 @@ def main():
                        "[limits]\nhead_seconds = 2\n")
         for backend in ("auto", "epoll"):
             node = NodeProcess(penstockd, directory.path, "--settings", settings, "--cores", "2",
-                               "--io-backend", backend)
+                               "--rpc", "127.0.0.1:0", "--io-backend", backend)
             try:
-                checks.check(node.ready["tls"] is True, "the ready file says so")
+                checks.check(node.ready["tls"] is True and node.ready["rpc_tls"] is True,
+                             "the ready file says so")
+                check_rpc(checks, paths[0], node.ready["rpc"])
                 tls = TlsNode(node, paths[0])
                 if backend == "auto":
+                    checks.check(not check_certificate(checks, tls), "an ECDSA key")
                     check_objects(checks, tls)
                     check_handshake_of_uploads(checks, tls)
                     check_versions(checks, tls)

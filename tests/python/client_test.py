@@ -12,6 +12,7 @@ import asyncio
 import io
 import os
 import socket
+import ssl
 import sys
 import tarfile
 import threading
@@ -28,7 +29,8 @@ sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "python")]
 import penstock  # noqa: E402
 import penstock.aio  # noqa: E402
 from penstock._crc32c import crc32c, crc32c_in_python  # noqa: E402
-from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
+from node_process import (Checks, NodeProcess, TestDirectory,  # noqa: E402
+                          make_certificate)
 
 MIB = 1 << 20
 BUCKET = "samples"
@@ -54,7 +56,7 @@ def raises(kind, call):
     return False
 
 
-def check_blocking(client, node, checks):
+def check_blocking(client, checks):
     client.create_bucket(BUCKET, durability="none")
     checks.check(BUCKET in client.buckets(), "a bucket is made and listed")
     checks.check(raises(penstock.Exists, lambda: client.create_bucket(BUCKET)), "Exists")
@@ -74,7 +76,7 @@ def check_blocking(client, node, checks):
     checks.check(client.get(BUCKET, "s.tar", member="b") == b"second", "a member")
 
     large = os.urandom(20 * MIB + 3)
-    node.request("PUT", f"/v1/objects/{BUCKET}/large?provider=ais", large)
+    client.put(BUCKET, "large", large)
     checks.check(client.get(BUCKET, "large") == large, "a large object, in ranges")
     checks.check(client.get(BUCKET, "large", offset=MIB, length=3 * MIB) == large[MIB:4 * MIB],
                  "a large range of it")
@@ -112,20 +114,25 @@ def check_large_put(client, checks):
                  "a put in parts, if absent")
 
 
-def check_http(client, node, checks):
+def check_http(client, checks):
     client.create_bucket(BUCKET, checksum="crc32c")
     checks.check(BUCKET in client.buckets(), "http: a bucket is made and listed")
     checks.check(raises(penstock.Exists, lambda: client.create_bucket(BUCKET)), "http: Exists")
     large = os.urandom(5 * MIB + 1)
     for name, content in (("o", b"0123456789"), ("l/a rge", large), ("empty", b"")):
-        stored = client.put(BUCKET, name, content)
+        stored = client.put(BUCKET, name, content, metadata={"k": "é = 1"})
         checks.check(stored["size"] == len(content), "http: put says the size")
+        checks.check(client.stat(BUCKET, name)["metadata"] == {"k": "é = 1"}, "http: metadata")
         checks.check(client.get(BUCKET, name) == content, "http: get")
     checks.check(client.get(BUCKET, "o", offset=2, length=3) == b"234", "http: a range")
     checks.check(client.get(BUCKET, "o", offset=8, length=9) == b"89", "http: a clipped range")
     checks.check(client.get(BUCKET, "o", offset=20) == b"", "http: behind the end")
     checks.check(raises(penstock.ConditionFailed,
                         lambda: client.put(BUCKET, "o", b"", if_absent=True)), "http: condition")
+    for key, value in (("", "v"), ("a=b", "v"), ("k", " v"), ("k", "a\r\nb")):
+        checks.check(raises(ValueError,
+                            lambda: client.put(BUCKET, "o", b"", metadata={key: value})),
+                     f"http: {key!r}: {value!r} is no header")
     checks.check(raises(penstock.NotFound, lambda: client.get(BUCKET, "absent")), "http: NotFound")
     checks.check(raises(penstock.BucketNotFound, lambda: client.get("absent", "o")),
                  "http: BucketNotFound")
@@ -139,8 +146,8 @@ def check_http(client, node, checks):
     client.destroy_bucket(BUCKET)
 
 
-async def check_http_asyncio(address, checks):
-    async with penstock.aio.Client(address) as client:
+async def check_http_asyncio(address, checks, ca_file=None):
+    async with penstock.aio.Client(address, ca_file=ca_file) as client:
         await client.create_bucket(BUCKET)
         await asyncio.gather(*(client.put(BUCKET, f"n{index}", b"x" * index)
                                for index in range(20)))
@@ -178,8 +185,8 @@ def check_threads_and_forks(client, checks):
     checks.check(codes == [0] * 4 and not wrong, f"and so do forked processes: {codes}")
 
 
-async def check_asyncio(address, checks):
-    async with penstock.aio.Client(address) as client:
+async def check_asyncio(address, checks, ca_file=None):
+    async with penstock.aio.Client(address, ca_file=ca_file) as client:
         names = [f"n{index:04d}" for index in range(300)]
         contents = await asyncio.gather(*(client.get(BUCKET, name) for name in names))
         checks.check(contents == [name.encode() * 10 for name in names], "asyncio: gets at once")
@@ -300,6 +307,49 @@ def check_crc(checks):
 breaking = Breaking(None)
 
 
+def check_all(address, checks, ca_file=None):
+    with penstock.Client(address, ca_file=ca_file) as client:
+        if address.startswith("http"):
+            check_http(client, checks)
+            asyncio.run(check_http_asyncio(address, checks, ca_file))
+            return
+        check_blocking(client, checks)
+        check_threads_and_forks(client, checks)
+        asyncio.run(check_asyncio(address, checks, ca_file))
+        client.destroy_bucket(BUCKET)
+
+
+def check_tls(penstockd, directory, checks):
+    """The same over TLS, and certificates that prove nothing."""
+    certificate, key = make_certificate(directory, "node")
+    other, _ = make_certificate(directory, "other")
+    settings = os.path.join(directory, "tls.toml")
+    with open(settings, "w", encoding="utf-8") as file:
+        file.write(f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\nloopback = true\n')
+    node = NodeProcess(penstockd, directory, "--rpc", "127.0.0.1:0", "--settings", settings)
+    try:
+        for scheme, place in (("tls", node.ready["rpc"]), ("https", node.ready["http"])):
+            check_all(f"{scheme}://{place}", checks, certificate)
+            # Another authority, the system's, another name.
+            for host, ca_file in ((place, other), (place, None),
+                                  (place.replace("127.0.0.1", "localhost"), certificate)):
+                address = f"{scheme}://{host}"
+                with penstock.Client(address, ca_file=ca_file) as client:
+                    checks.check(raises(ssl.SSLCertVerificationError, client.buckets),
+                                 f"{address} is not believed")
+
+                async def ask():
+                    async with penstock.aio.Client(address, ca_file=ca_file) as client:
+                        await client.buckets()
+
+                checks.check(raises(ssl.SSLCertVerificationError, lambda: asyncio.run(ask())),
+                             f"asyncio: {address} is not believed")
+        with penstock.Client(f"tcp://{node.ready['rpc']}", attempts=1) as client:
+            checks.check(raises(OSError, client.buckets), "in the clear nothing is answered")
+    finally:
+        checks.check(node.stop() == 0, "the node stops in an orderly way")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--penstockd", required=True)
@@ -308,23 +358,18 @@ def main():
     check_crc(checks)
     check_cuts(checks)
     check_retries(checks)
-    for bad in ("", "unix:", "tcp://host", "http://", "ftp://x:1"):
+    for bad in ("", "unix:", "tcp://host", "http://", "tls://host", "https://", "ftp://x:1"):
         checks.check(raises(ValueError, lambda: penstock.Client(bad)), f"{bad!r} is no address")
     with TestDirectory("python-client") as directory:
         node = NodeProcess(penstockd, directory.path, "--rpc", "127.0.0.1:0", "--rpc-socket",
                            os.path.join(directory.path, "s"))
         try:
-            for address in ("unix:" + node.ready["rpc_socket"], "tcp://" + node.ready["rpc"]):
-                with penstock.Client(address) as client:
-                    check_blocking(client, node, checks)
-                    check_threads_and_forks(client, checks)
-                    asyncio.run(check_asyncio(address, checks))
-                    client.destroy_bucket(BUCKET)
-            with penstock.Client(node.url) as client:
-                check_http(client, node, checks)
-            asyncio.run(check_http_asyncio(node.url, checks))
+            for address in ("unix:" + node.ready["rpc_socket"], "tcp://" + node.ready["rpc"],
+                            node.url):
+                check_all(address, checks)
         finally:
             checks.check(node.stop() == 0, "the node stops in an orderly way")
+        check_tls(penstockd, directory.path, checks)
     return checks.finish()
 
 

@@ -77,6 +77,7 @@ io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& r
     if (!query) co_return ais::error_response(request, node_, ais::refuse_escape().error());
     Call call{core, request, *query, service_, jobs_, node_, access_, request.head.path, {}};
     call.mountpaths = mountpaths_;
+    call.certificate_of = &certificate_of_;
     if (access_.is_required(core)) call.principal = bearer_principal(request.head);
     Reply reply = co_await route(call);
     // A handler that answers without having asked: our bug, and closed all the same.

@@ -27,6 +27,12 @@ public:
     // Mountpaths can be shown and changed from now on; before the first request.
     void manage(MountpathSet& mountpaths) { mountpaths_ = &mountpaths; }
 
+    // The node's certificate can be shown; before the first request. `certificate` gives a core's,
+    // on that core, null if there is none.
+    void show_certificate(ais::CertificateOf certificate) {
+        certificate_of_ = std::move(certificate);
+    }
+
     // Whether a path is this door's: "/v1...", "/ais...", "/gs...", "/az...".
     static bool is_for(std::string_view path);
 
@@ -53,6 +59,7 @@ private:
     const NodeIdentity& node_;
     const Access& access_;
     MountpathSet* mountpaths_ = nullptr;
+    ais::CertificateOf certificate_of_;
     ais::SummaryBoard summaries_;
 };
 

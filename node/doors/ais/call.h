@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,9 @@ enum class Resource : uint8_t { none, objects, buckets, health, daemon, reverse,
 // What a request is about.
 enum class Place : uint8_t { cluster, bucket, object };
 
+// A core's certificate; null if it has none.
+using CertificateOf = std::function<const io::TlsContext*(uint32_t core)>;
+
 struct Call {
     uint32_t core;
     io::http::Request& request;
@@ -62,7 +66,8 @@ struct Call {
     Place place = Place::cluster;
     std::optional<BucketName> bucket;
     bool is_authorized = false;
-    MountpathSet* mountpaths = nullptr;  // null: of a service without disks
+    MountpathSet* mountpaths = nullptr;             // null: of a service without disks
+    const CertificateOf* certificate_of = nullptr;  // may be empty
 
     io::http::Method method() const { return request.head.method; }
     bool is_head() const { return request.head.method == io::http::Method::head; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "io/base/units.h"
 #include "node/doors/ais/cluster_shapes.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/jobs.h"
@@ -62,6 +63,25 @@ std::optional<Reply> describe_target(const Call& call, std::string_view what) {
     return std::nullopt;
 }
 
+Reply describe_certificate(const Call& call) {
+    const bool is_known = call.certificate_of != nullptr && *call.certificate_of;
+    const io::TlsContext* tls = is_known ? (*call.certificate_of)(call.core) : nullptr;
+    if (tls == nullptr) return refuse(404, "", "no TLS certificate loaders configured");
+    const io::CertificateFacts& facts = tls->certificate();
+    constexpr std::string_view layout = "2006-01-02 15:04:05";
+    const auto time = [layout](uint64_t seconds) {
+        return go_time(std::min(seconds, UINT64_MAX / ns_per_s) * ns_per_s, layout);
+    };
+    return json_reply(
+        call,
+        {{"valid", fmt::format("from {} to {}", time(facts.valid_from_s), time(facts.valid_to_s))},
+         {"issued-by (CN)", facts.issuer},
+         {"version", std::to_string(facts.version)},
+         {"serial-number", facts.serial_number},
+         {"signature-algorithm", facts.signature_algorithm},
+         {"public-key-algorithm", facts.key_algorithm}});
+}
+
 Reply describe_node(const Call& call, std::string_view what, Role role) {
     if (what == "smap") return json_reply(call, cluster_map_json(call));
     if (what == "bmd") return json_reply(call, bucket_metadata_json(call));
@@ -75,9 +95,7 @@ Reply describe_node(const Call& call, std::string_view what, Role role) {
     if (what == "software_version") {
         return text_response(call.request.buffers, software_version(call.node));
     }
-    if (what == "tls_certificate") {
-        return refuse(404, "", "no TLS certificate loaders configured");
-    }
+    if (what == "tls_certificate") return describe_certificate(call);
     if (role == Role::target) {
         if (auto reply = describe_target(call, what)) return std::move(*reply);
     }

@@ -30,13 +30,14 @@ Principal principal_of_peer(io::Reactor& reactor, int descriptor) {
 // One connection: a task that reads and begins calls, and one that sends what they answer.
 class Server::Connection {
 public:
-    Connection(State& server, int descriptor);
+    Connection(State& server, int descriptor, TlsSlot tls);
     io::Task<void> run();
     void cut() { socket_.shutdown(); }
 
 private:
     enum class Step : uint8_t { next, end };
 
+    io::Task<bool> accept_tls();
     io::Task<void> read_messages();
     io::Task<Step> take_messages();
     io::Task<Step> receive_more();
@@ -50,6 +51,7 @@ private:
 
     State& server_;
     io::Socket socket_;
+    TlsSlot tls_;  // null: plain
     Session session_;
     io::Event changed_;  // for the reader: there is room again
     io::Event to_send_;  // for the sender: there is something, or it is over
@@ -63,9 +65,11 @@ private:
 
 struct Server::State {
     State(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
-          Admission& admission, io::Reactor& loop, io::BufferPool& pool, const ServerLimits& bounds)
+          Admission& admission, io::Reactor& loop, io::BufferPool& pool, const TlsSlot& slot,
+          const ServerLimits& bounds)
         : reactor(loop),
           buffers(pool),
+          tls(slot),
           context(service, node, access, loop, pool),
           limits(bounds),
           gate(loop) {
@@ -80,6 +84,7 @@ struct Server::State {
 
     io::Reactor& reactor;
     io::BufferPool& buffers;
+    const TlsSlot& tls;
     Context context;
     ServerLimits limits;
     io::Gate gate;
@@ -89,8 +94,8 @@ struct Server::State {
 
 Server::Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
                Admission& admission, io::Reactor& reactor, io::BufferPool& buffers,
-               const ServerLimits& limits)
-    : state_(std::make_unique<State>(service, jobs, node, access, admission, reactor, buffers,
+               const TlsSlot& tls, const ServerLimits& limits)
+    : state_(std::make_unique<State>(service, jobs, node, access, admission, reactor, buffers, tls,
                                      limits)) {}
 
 Server::~Server() {
@@ -110,14 +115,14 @@ uint64_t Server::leased_bytes() const {
 }
 
 void Server::serve(int descriptor, bool is_tls) {
-    ASSERT(!is_tls);  // not built: its listeners are plain
+    ASSERT(!is_tls || state_->tls != nullptr);
     Result<io::Gate::Pass> pass = state_->gate.enter();
     if (!pass || connection_count() >= state_->limits.connections_max) {
         const io::Socket closed(state_->reactor, descriptor);
         return;
     }
-    const auto connection =
-        state_->connections.emplace(state_->connections.end(), *state_, descriptor);
+    const auto connection = state_->connections.emplace(state_->connections.end(), *state_,
+                                                        descriptor, is_tls ? state_->tls : nullptr);
     io::start_detached(state_->run(connection, std::move(*pass)));
 }
 
@@ -138,9 +143,10 @@ io::Task<void> Server::stop(uint64_t deadline_ns) {
     state_->reactor.disarm(timer);
 }
 
-Server::Connection::Connection(State& server, int descriptor)
+Server::Connection::Connection(State& server, int descriptor, TlsSlot tls)
     : server_(server),
       socket_(server.reactor, descriptor),
+      tls_(std::move(tls)),
       session_(server.context, server.reactor.kernel().local_address(descriptor).is_unix(),
                principal_of_peer(server.reactor, descriptor),
                [this] {
@@ -155,7 +161,20 @@ bool Server::Connection::is_cancelled() const {
     return server_.stopping.is_cancelled();
 }
 
+// Who does not finish the handshake in time, or speaks no TLS, is not told: there is nothing that
+// both would understand.
+io::Task<bool> Server::Connection::accept_tls() {
+    const io::Until until =
+        server_.reactor.within_ns(server_.limits.handshake_timeout_ns, &server_.stopping);
+    const Status accepted = co_await socket_.accept_tls(std::move(tls_), server_.buffers, until);
+    co_return accepted.has_value();
+}
+
 io::Task<void> Server::Connection::run() {
+    if (tls_ != nullptr) {
+        const bool is_accepted = co_await accept_tls();
+        if (!is_accepted) co_return;
+    }
     io::start_detached(send_replies());
     co_await read_messages();
     co_await session_.finish();
@@ -219,8 +238,8 @@ io::Task<Server::Connection::Step> Server::Connection::wait_for_bytes() {
     begin_ = end_ = 0;
     const io::Until until =
         server_.reactor.within_ns(server_.limits.idle_timeout_ns, &server_.stopping);
-    const int32_t polled = co_await server_.reactor.poll_readable(socket_.descriptor(), until);
-    co_return polled < 0 ? Step::end : Step::next;
+    const Status polled = co_await socket_.wait_readable(until);
+    co_return polled ? Step::next : Step::end;
 }
 
 io::Task<Server::Connection::Step> Server::Connection::receive_more() {

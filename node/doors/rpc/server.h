@@ -10,18 +10,19 @@
 namespace penstock::node::rpc {
 
 struct ServerLimits {
-    uint64_t progress_timeout_ns = 30'000'000'000;  // for more of a message, or for sending more
-    uint64_t idle_timeout_ns = 3'600'000'000'000;   // between messages: pools keep connections
-    uint32_t connections_max = 16'384;              // above: closed at once
+    uint64_t progress_timeout_ns = 30'000'000'000;   // for more of a message, or for sending more
+    uint64_t handshake_timeout_ns = 10'000'000'000;  // of TLS
+    uint64_t idle_timeout_ns = 3'600'000'000'000;    // between messages: pools keep connections
+    uint32_t connections_max = 16'384;               // above: closed at once
 };
 
 // Made, used and stopped on its core.
 class Server final : public ConnectionServer {
 public:
     // `service`, `jobs`, `node`, `access` and the core's `admission` outlive it, and so do the
-    // core's reactor and buffers.
+    // core's reactor, buffers and `tls`, which is what connections that speak TLS begin with.
     Server(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
-           Admission& admission, io::Reactor& reactor, io::BufferPool& buffers,
+           Admission& admission, io::Reactor& reactor, io::BufferPool& buffers, const TlsSlot& tls,
            const ServerLimits& limits);
     ~Server() override;  // asserts that stop() ran
 
