@@ -130,7 +130,7 @@ def start_and_idle(bench, table):
 def start_ten_million(bench, table):
     count = 300_000 if bench.is_quick else 10_000_000
     node, address = rpc_node(bench, "many")
-    rpc_load(bench, node, address, "put", count, 16, 128)
+    fill_names(node, count, 16, address)
     bench.stop(node, signal.SIGKILL)
 
     def start_once():
@@ -259,21 +259,23 @@ def jobs(bench, table):
     bench.stop(node)
 
 
-def penstock_bench(node, *arguments):
-    """What one run of our load generator said."""
+def penstock_bench(node, *arguments, target=None):
+    """What one run of our load generator said; over HTTP unless there is a target."""
     done = subprocess.run(
         ["taskset", "-c", LOAD_CPU, os.path.join(ROOT, "out", "penstock-bench"), "--target",
-         f"http://127.0.0.1:{node.port}", "--bucket", BUCKET, "--quiet", "--json", "-",
-         *map(str, arguments)], capture_output=True, text=True, check=True)
+         target or f"http://127.0.0.1:{node.port}", "--bucket", BUCKET, "--quiet", "--json", "-",
+         "--server-pid", str(node.pid), *map(str, arguments)],
+        capture_output=True, text=True, check=True)
     document = json.loads(done.stdout)
     if document["errors"]:
         raise RuntimeError(f"{arguments}: {document['errors']} errors")
     return document
 
 
-def fill_names(node, names, size):
+def fill_names(node, names, size, target=None):
     """Objects o000000000 and on, of `size` bytes."""
-    penstock_bench(node, "--op", "get", "--objects", names, "--size", size, "--duration", "10ms")
+    penstock_bench(node, "--op", "get", "--objects", names, "--size", size, "--duration", "10ms",
+                   target=target)
 
 
 SEGMENT_BYTES = 4 << 20
@@ -321,16 +323,12 @@ def overwrite(bench, table):
         bench.stop(node)
 
 
-def rpc_load(bench, node, address, operation, objects, size, depth):
-    """One run of rpc_load: (objects/s, server CPU us per object)."""
-    before = cpu_seconds(node.pid)
-    done = subprocess.run(
-        ["taskset", "-c", LOAD_CPU, os.path.join(ROOT, "out", "release", "bench", "rpc_load"),
-         address, BUCKET, operation, str(objects), str(size), str(depth), str(bench.seconds)],
-        capture_output=True, text=True, check=True)
-    used = cpu_seconds(node.pid) - before
-    moved, seconds = done.stdout.split()
-    return int(moved) / float(seconds), used * 1e6 / int(moved)
+def rpc_load(bench, node, target, objects, clients, *flags, batch=1):
+    """One run over MessagePack-RPC, on one connection: (objects/s, server CPU us per object)."""
+    document = penstock_bench(
+        node, "--objects", objects, "--clients", clients, "--connections", 1, "--batch", batch,
+        "--duration", f"{bench.seconds}s", "--no-prepare", *flags, target=target)
+    return document["operations_per_s"] * batch, document["server_cpu_us_per_op"] / batch
 
 
 def rpc_node(bench, name):
@@ -344,12 +342,12 @@ def rpc(bench, table):
     """MessagePack-RPC: GET pipelined against HTTP's GET of the same objects; batches."""
     node, unix = rpc_node(bench, "rpc")
     count = 10_000
-    rpc_load(bench, node, unix, "put", count, 1 << 10, 64)
+    fill_names(node, count, 1 << 10, unix)
     ours, theirs = [], []
     for _ in range(bench.rounds):
         theirs.append(bench.load(node, "/", 64, script="get_random.lua", script_arguments=(
-            f"/v1/objects/{BUCKET}/o%06d?provider=ais", count)))
-        ours.append(rpc_load(bench, node, node.ready["rpc"], "get", count, 1 << 10, 64))
+            f"/v1/objects/{BUCKET}/o%09d?provider=ais", count)))
+        ours.append(rpc_load(bench, node, f"rpc://{node.ready['rpc']}", count, 64, "--op", "get"))
     rate, http_rate = median(r for r, _ in ours), median(l.per_s for l, _ in theirs)
     cpu, http_cpu = median(c for _, c in ours), median(c for _, c in theirs)
     table.add("RPC GET 1 KiB, TCP, 64 pipelined on one connection",
@@ -357,7 +355,7 @@ def rpc(bench, table):
               f" {cpu:.2f} us CPU of HTTP's {http_cpu:.2f} ({cpu / http_cpu:.2f})",
               "2 times HTTP's rate, 0.5 of its CPU",
               rate >= 2 * http_rate and cpu <= 0.5 * http_cpu)
-    runs = [rpc_load(bench, node, unix, "get_many", count, 1 << 10, 4)
+    runs = [rpc_load(bench, node, unix, count, 4, "--op", "get_many", batch=256)
             for _ in range(bench.rounds)]
     rate, cpu = median(r for r, _ in runs), median(c for _, c in runs)
     table.add("RPC get_many, 256 of 1 KiB a call, Unix socket",
@@ -370,8 +368,9 @@ def rpc(bench, table):
 def rpc_descriptors(bench, table):
     node, unix = rpc_node(bench, "rpc-fd")
     count = 2_000
-    rpc_load(bench, node, unix, "put", count, 100 << 10, 8)
-    runs = [rpc_load(bench, node, unix, "fd", count, 100 << 10, 4) for _ in range(bench.rounds)]
+    fill_names(node, count, 100 << 10, unix)
+    runs = [rpc_load(bench, node, unix, count, 4, "--op", "get_many", "--as", "fd", "--size",
+                     100 << 10, batch=64) for _ in range(bench.rounds)]
     rate, cpu = median(r for r, _ in runs), median(c for _, c in runs)
     table.add("RPC get_many, 64 of 100 KiB a call, as descriptors",
               f"{1e6 / cpu:,.0f}/s per server core ({rate:,.0f}/s on the clock)",

@@ -88,7 +88,10 @@ io::Descriptor ServerAddress::connect() const {
 
 Connection::Connection(const ServerAddress& address, const Protocol& protocol,
                        const Content& content)
-    : address_(address), protocol_(protocol), content_(content) {
+    : address_(address),
+      protocol_(protocol),
+      content_(content),
+      is_unix_(address.storage.ss_family == AF_UNIX) {
     flights_.resize(protocol.depth_max());
     is_flying_.resize(protocol.depth_max());
     for (uint32_t id = protocol.depth_max(); id > 0; --id) free_ids_.push_back(id - 1);
@@ -111,6 +114,7 @@ void Connection::close() {
     socket_ = io::Descriptor();
     replies_ = protocol_.make_reader();
     rest_.clear();
+    releases_.clear();
     answered_ = 0;
 }
 
@@ -118,6 +122,10 @@ void Connection::add(const Operation& operation, const Flight& flight) {
     const uint32_t id = free_ids_.back();
     out_.emplace_back();
     protocol_.write(operation, id, out_.back());
+    if (!releases_.empty()) {
+        out_.back().head.insert(0, releases_);
+        releases_.clear();
+    }
     queue(id, flight);
 }
 
@@ -179,13 +187,38 @@ void Connection::sent(size_t count) {
     }
 }
 
+// A descriptor that comes along is what was asked for; nobody looks into it.
+ssize_t Connection::receive_some(MutableBytes room) {
+    if (!is_unix_) return ::recv(socket_.get(), room.data(), room.size(), 0);
+    constexpr size_t descriptors_max = 16;
+    iovec part{room.data(), room.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(descriptors_max * sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t count = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+    if (count < 0) return count;
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        const size_t descriptors = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t index = 0; index < descriptors; ++index) {
+            int number = -1;
+            std::memcpy(&number, CMSG_DATA(header) + index * sizeof number, sizeof number);
+            io::Descriptor closed(number);
+        }
+    }
+    return count;
+}
+
 bool Connection::receive(std::vector<std::byte>& buffer,
                          const std::function<void(const Reply&, const Flight&)>& on_reply) {
     constexpr size_t room_min = 256 << 10;
     if (buffer.size() < rest_.size() + room_min) buffer.resize(rest_.size() + room_min);
     std::ranges::copy(rest_, buffer.begin());
-    const ssize_t count =
-        ::recv(socket_.get(), buffer.data() + rest_.size(), buffer.size() - rest_.size(), 0);
+    const ssize_t count = receive_some(MutableBytes(buffer).subspan(rest_.size()));
     if (count <= 0) return count < 0 && errno == EAGAIN;
     const Bytes bytes = Bytes(buffer).first(rest_.size() + static_cast<size_t>(count));
     bool is_good = true, closes = false;
@@ -199,6 +232,7 @@ bool Connection::receive(std::vector<std::byte>& buffer,
         --in_flight_;
         ++answered_;
         closes = closes || reply.closes;
+        if (reply.lease) protocol_.write_release(*reply.lease, releases_);
         const Flight flight = flights_[reply.id];  // its id may be taken again at once
         on_reply(reply, flight);
     });

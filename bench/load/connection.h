@@ -71,11 +71,13 @@ public:
 
 private:
     void queue(uint32_t id, const Flight& flight);
+    ssize_t receive_some(MutableBytes room);
     void sent(size_t count);
 
     const ServerAddress& address_;
     const Protocol& protocol_;
     const Content& content_;
+    const bool is_unix_;
     io::Descriptor socket_;
     std::unique_ptr<ReplyReader> replies_;
     std::vector<std::byte> rest_;  // received, and no whole reply yet
@@ -83,7 +85,8 @@ private:
     // What waits to be sent: heads, each with content behind it, from sent_bytes_ of the first on.
     std::deque<Request> out_;
     uint64_t sent_bytes_ = 0;
-    Request last_;  // the last request, where there is one at a time
+    Request last_;          // the last request, where there is one at a time
+    std::string releases_;  // of leases: they go out with the next request
 
     std::vector<Flight> flights_;  // by id
     std::vector<bool> is_flying_;

@@ -98,6 +98,12 @@ void check(Options& options) {
     if (options.has(Op::get_many) && !is_rpc) {
         refuse("--op get_many: batches go over MessagePack-RPC; give an rpc:// or unix: target");
     }
+    if (options.as_descriptors && !options.target.is_unix) {
+        refuse("--as fd: descriptors travel over a Unix socket alone; give a unix: target");
+    }
+    if (options.as_descriptors && !options.has(Op::get) && !options.has(Op::get_many)) {
+        refuse("--as fd: only get and get_many are answered by descriptors");
+    }
     if (options.has(Op::member) &&
         (options.target.dialect == Dialect::plain || options.target.dialect == Dialect::s3)) {
         refuse("--op member: only /v1 and RPC targets read members of shards");
@@ -175,7 +181,7 @@ Result<Target> parse_target(const std::string& text) {
 Options options_from(int count, char** values) {
     Options options;
     std::string target, op = "get", size = "1KiB", popularity = "uniform", duration = "5s";
-    std::string range = "4KiB";
+    std::string range = "4KiB", as = "bin";
     CLI::App app("penstock-bench: loads an object store and says how fast it answered",
                  "penstock-bench");
     app.add_option(
@@ -202,6 +208,9 @@ Options options_from(int count, char** values) {
     app.add_option("--duration", duration, "How long: 5s, 500ms, 10m (5s)");
     app.add_option("--batch", options.batch, "Objects of a get_many (256)")
         ->check(CLI::Range(1, 4096));
+    app.add_option("--as", as,
+                   "bin, or fd: get and get_many by descriptor, on a unix: target (bin)")
+        ->check(CLI::IsMember({"bin", "fd"}));
     app.add_option("--members", options.members, "Members of each shard, for member (100)")
         ->check(CLI::Range(1, 100'000));
     app.add_option("--range", range, "Bytes of a range, from a random offset (4KiB)");
@@ -220,6 +229,7 @@ Options options_from(int count, char** values) {
     } catch (const CLI::ParseError& error) {
         std::exit(app.exit(error) == 0 ? 0 : 2);
     }
+    options.as_descriptors = as == "fd";
     options.target = or_refuse(parse_target(target), "--target");
     options.sizes = or_refuse(Sizes::parse(size), "--size");
     options.duration_s = or_refuse(parse_duration(duration), "--duration");

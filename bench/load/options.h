@@ -58,6 +58,7 @@ struct Options {
     uint32_t threads = 1;
     double duration_s = 5;
     uint32_t batch = 256;         // objects of a get_many
+    bool as_descriptors = false;  // of get and get_many: answers by descriptor
     uint32_t members = 100;       // of a shard
     uint64_t range_bytes = 4096;  // of a range
     uint64_t seed = 1;

@@ -22,8 +22,10 @@ struct Request {
 struct Reply {
     uint32_t id = 0;  // of its request, where the protocol has ids
     bool is_error = false;
-    bool closes = false;     // no request may follow on this connection
-    uint64_t bytes = 0;      // of its content
+    bool closes = false;  // no request may follow on this connection
+    uint64_t bytes = 0;   // of its content, which may have come as a descriptor
+    // Of what came as a descriptor: the server holds it until it is released.
+    std::optional<uint64_t> lease;
     std::string_view error;  // what it says, until the visit returns
 };
 
@@ -47,6 +49,8 @@ public:
     // `id` is below depth_max().
     virtual void write(const Operation& operation, uint32_t id, Request& request) const = 0;
     virtual void write_create_bucket(uint32_t id, Request& request) const = 0;
+    // A message without an answer, behind `head`.
+    virtual void write_release(uint64_t /*lease*/, std::string& /*head*/) const {}
     virtual std::unique_ptr<ReplyReader> make_reader() const = 0;
 };
 

@@ -16,6 +16,8 @@ constexpr uint32_t list_limit = 1000;
 
 class RpcReplies final : public ReplyReader {
 public:
+    explicit RpcReplies(bool may_have_leases) : may_have_leases_(may_have_leases) {}
+
     std::optional<size_t> read(Bytes bytes,
                                const std::function<void(const Reply&)>& on_reply) override {
         size_t at = 0;
@@ -33,7 +35,7 @@ public:
     bool is_between_replies() const override { return !has_part_; }
 
 private:
-    static bool give(Bytes message, const std::function<void(const Reply&)>& on_reply) {
+    bool give(Bytes message, const std::function<void(const Reply&)>& on_reply) {
         client::Unpacker reader(message);
         if (reader.array() != 4 || reader.number() != 1) return false;
         const std::optional<uint64_t> id = reader.number();
@@ -42,6 +44,7 @@ private:
         reply.id = static_cast<uint32_t>(*id);
         reply.is_error = !reader.take_nil();
         reply.bytes = reader.rest().size();
+        if (may_have_leases_ && !reply.is_error) note_lease(reader.rest(), reply);
         std::string error;
         if (reply.is_error) {
             const Result<client::RpcReply> whole = client::read_reply(message);
@@ -53,6 +56,15 @@ private:
         return true;
     }
 
+    // What came by descriptor is as long as the result says.
+    static void note_lease(Bytes result, Reply& reply) {
+        auto lease = client::find(result, "lease");
+        auto size = client::find(result, "size");
+        if (lease) reply.lease = lease->number();
+        if (reply.lease && size) reply.bytes = size->number().value_or(0);
+    }
+
+    const bool may_have_leases_;
     MessageEnd end_;
     bool has_part_ = false;
 };
@@ -82,7 +94,8 @@ public:
                 packer.text("member").text(member_name(operation.member));
                 break;
             case Op::get_many:
-                begin(packer, id, "object.get_many", 1).text("items");
+                begin(packer, id, "object.get_many", options_.as_descriptors ? 2 : 1);
+                add_as(packer).text("items");
                 packer.array(static_cast<uint32_t>(operation.objects.size()));
                 for (const uint64_t each : operation.objects) object(packer.map(2), each);
                 break;
@@ -94,7 +107,9 @@ public:
                 break;
             }
             default:
-                object(begin(packer, id, "object.get", 2), operation.object);
+                object(begin(packer, id, "object.get", options_.as_descriptors ? 3 : 2),
+                       operation.object);
+                add_as(packer);
         }
         request.head = packer.take();
     }
@@ -105,14 +120,23 @@ public:
         request.head = packer.take();
     }
 
+    void write_release(uint64_t lease, std::string& head) const override {
+        Packer packer;
+        packer.array(3).number(2).text("lease.release").array(1).map(1).text("lease");
+        head += packer.number(lease).take();
+    }
+
     std::unique_ptr<ReplyReader> make_reader() const override {
-        return std::make_unique<RpcReplies>();
+        return std::make_unique<RpcReplies>(options_.as_descriptors);
     }
 
 private:
     static Packer& begin(Packer& packer, uint32_t id, std::string_view method, uint32_t arguments) {
         packer.array(4).number(0).number(id).text(method).array(1);
         return packer.map(arguments);
+    }
+    Packer& add_as(Packer& packer) const {
+        return options_.as_descriptors ? packer.text("as").text("fd") : packer;
     }
     Packer& object(Packer& packer, uint64_t number) const {
         packer.text("bucket").text(options_.bucket);

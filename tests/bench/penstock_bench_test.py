@@ -88,8 +88,24 @@ def node_operations(bench, node, socket_path):
                 CHECKS.check(document["server_cpu_us_per_op"] is not None, f"{op}: no CPU time")
 
 
+def descriptors(bench, socket_path):
+    """More than the node would lease if nothing were released, and more than it may have open."""
+    for bucket, size, clients, batch in (("small", "1KiB-64KiB", 4, 64), ("large", "1MiB", 2, 4)):
+        size = "uniform:" + size if "-" in size else size
+        for op in ("get_many", "get"):
+            for loop in (("--clients", str(clients)), ("--rate", "100", "--connections", "2")):
+                document = bench.run("--target", "unix:" + socket_path, "--bucket", bucket, "--op",
+                                     op, "--as", "fd", "--batch", str(batch), "--size", size,
+                                     "--objects", "100", "--duration", "1s", *loop)
+                if not isinstance(document, str):
+                    check_document(document, op, "closed" if loop[0] == "--clients" else "open")
+
+
 def refuses(bench, node):
     for arguments in (("--target", node.url, "--op", "get_many"), ("--target", "gopher://x"),
+                      ("--target", node.url, "--as", "fd"),
+                      ("--target", "unix:/x", "--op", "put", "--as", "fd"),
+                      ("--target", "unix:/x", "--as", "paper"),
                       ("--target", node.url, "--op", "mix:get=50"), ("--op", "get"),
                       ("--target", node.url, "--size", "many"),
                       ("--target", "static+http://h", "--op", "put"),
@@ -140,6 +156,7 @@ def main():
         node = NodeProcess(arguments.penstockd, directory.path, "--rpc-socket", socket_path)
         try:
             node_operations(bench, node, socket_path)
+            descriptors(bench, socket_path)
             refuses(bench, node)
             pictures(bench, node, directory.path)
         finally:
