@@ -63,13 +63,14 @@ class _Connection:
 
     def call_batches(self, bucket: str, pieces: Sequence[Sequence[Any]]) -> "list[memoryview]":
         """One request of object.get_many for each piece, few of them under way at once; all their
-        replies in one buffer. TooLarge if a piece does not fit into a reply."""
-        first, sent = self._last + 1, 0
+        replies in one buffer. What has come is checked and read while the rest is on its way.
+        TooLarge if a piece does not fit into a reply."""
+        first, sent, done = self._last + 1, 0, 0
         self._last += len(pieces)
         buffer, begin, end = self._free_buffer(), 0, 0
-        replies: dict[int, _wire.BatchReply] = {}
-        while len(replies) < len(pieces):
-            while sent < len(pieces) and sent < len(replies) + _wire.UNDERWAY_MAX:
+        spans: "list[list[slice] | None]" = [None] * len(pieces)
+        while done < len(pieces):
+            while sent < len(pieces) and sent < done + _wire.UNDERWAY_MAX:
                 self._socket.sendall(_wire.pack_batch((first + sent) & 0xFFFFFFFF, bucket,
                                                       pieces[sent]))
                 sent += 1
@@ -78,19 +79,40 @@ class _Connection:
                 needed = end + 1 if reply is None else reply.end
                 if needed > len(buffer):
                     buffer.extend(bytes(max(needed - len(buffer), len(buffer))))
-                self._hurry()
-                count = self._socket.recv_into(memoryview(buffer)[end:])
-                if count == 0:
-                    raise ConnectionError("the node closed the connection in the middle of a call")
-                end += count
+                end += self._receive_into(buffer, end)
                 if reply is None:
                     reply = _wire.BatchReply.read(buffer, begin, end, _wire.BATCH_PIECE_ITEMS)
             while reply is not None and reply.end <= end:
-                replies[reply.number] = reply
+                index = (reply.number - first) & 0xFFFFFFFF
+                if index >= sent or spans[index] is not None:
+                    raise ConnectionError("the node sent a reply that nobody waits for")
+                spans[index] = self._take_batch(buffer, reply, len(pieces[index]))
+                done += 1
                 begin = reply.end
                 reply = (_wire.BatchReply.read(buffer, begin, end, _wire.BATCH_PIECE_ITEMS)
                          if begin < end else None)
-        return self._views(memoryview(buffer), first, pieces, replies, begin, end)
+        if begin != end:
+            raise ConnectionError("the node sent more than it was asked for")
+        if not any(other is buffer for other in self._buffers):
+            self._buffers = [*self._buffers[-1:], buffer]
+        content = memoryview(buffer)
+        return [content[span] for piece in spans for span in piece]  # type: ignore[union-attr]
+
+    def _receive_into(self, buffer: bytearray, at: int) -> int:
+        self._hurry()
+        count = self._socket.recv_into(memoryview(buffer)[at:])
+        if count == 0:
+            raise ConnectionError("the node closed the connection in the middle of a call")
+        return count
+
+    @staticmethod
+    def _take_batch(buffer: bytearray, reply: _wire.BatchReply, count: int) -> "list[slice]":
+        if reply.error is not None:
+            raise error_from(reply.error)
+        with memoryview(buffer) as content, content[reply.begin:reply.end] as data:
+            if crc32c(data) != reply.crc:
+                raise ConnectionError("the reply's bytes fail their checksum")
+        return _wire.spans_of(reply.entries, reply.begin, reply.size, count)
 
     def _free_buffer(self) -> bytearray:
         """One of the last two batches' that nobody looks at any more: fresh memory costs more than
@@ -103,25 +125,6 @@ class _Connection:
             except BufferError:
                 pass
         return bytearray(1 << 18)
-
-    def _views(self, content: memoryview, first: int, pieces: Sequence[Sequence[Any]],
-               replies: "dict[int, _wire.BatchReply]", begin: int, end: int) -> "list[memoryview]":
-        if begin != end:
-            raise ConnectionError("the node sent more than it was asked for")
-        if not any(buffer is content.obj for buffer in self._buffers):
-            self._buffers = [*self._buffers[-1:], content.obj]
-        views: list[memoryview] = []
-        for index, piece in enumerate(pieces):
-            reply = replies.get((first + index) & 0xFFFFFFFF)
-            if reply is None:
-                raise ConnectionError("the node sent a reply that nobody waits for")
-            if reply.error is not None:
-                raise error_from(reply.error)
-            data = content[reply.begin:reply.begin + reply.size]
-            if crc32c(data) != reply.crc:
-                raise ConnectionError("the reply's bytes fail their checksum")
-            views += _wire.views_of(data, reply.entries, len(piece))
-        return views
 
     def call_all(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[Any, Any]]:
         """The (error, result) of each, in their order."""
@@ -284,8 +287,7 @@ class RpcCalls:
                 return
 
     def get_many(self, bucket: str, names: Sequence[Any]) -> "list[memoryview]":
-        size = _wire.BATCH_PIECE_ITEMS
-        pieces = [names[begin:begin + size] for begin in range(0, len(names), size)]
+        pieces = _wire.pieces_of(names)
         if not pieces:
             return []
         try:

@@ -14,7 +14,10 @@ from ._errors import Busy
 
 VALUE_BYTES_MAX = 1 << 20  # of one value in a message; larger ones go in ranges
 BATCH_ITEMS_MAX = 16 << 10
-BATCH_PIECE_ITEMS = 128  # of a batch, in one request: the node reads one while another is taken in
+# Of a batch, in one request: the node reads one while another is taken in. The first is small, so
+# that the node has something to do while the next is packed.
+BATCH_FIRST_ITEMS = 32
+BATCH_PIECE_ITEMS = 96
 UNDERWAY_MAX = 4  # requests of a batch, or parts of an upload, sent ahead of their replies
 MESSAGE_BYTES_MAX = 256 << 20  # of a reply: a bound on what a broken node makes us hold
 
@@ -79,14 +82,34 @@ def items_of(bucket: str, names: Sequence[Any]) -> list[dict[str, Any]]:
     return items
 
 
-def views_of(data: memoryview, entries: Sequence[dict[str, Any]], count: int) -> list[memoryview]:
-    """One view for each item of a batch; a reply that does not hold them all is none."""
+def pieces_of(names: Sequence[Any]) -> "list[Sequence[Any]]":
+    """The items of a batch, as so many requests."""
+    if not names:
+        return []
+    ends = range(BATCH_FIRST_ITEMS, len(names) + BATCH_PIECE_ITEMS, BATCH_PIECE_ITEMS)
+    return [names[:BATCH_FIRST_ITEMS],
+            *(names[begin:begin + BATCH_PIECE_ITEMS] for begin in ends if begin < len(names))]
+
+
+def spans_of(entries: Sequence[dict[str, Any]], begin: int, size: int,
+             count: int) -> "list[slice]":
+    """Where the items of a batch lie, if its data lie at `begin`; a reply that does not hold them
+    all is none."""
     if len(entries) != count:
         raise ConnectionError("the batch has not as many entries as were asked for")
-    spans = [(entry["offset"], entry["offset"] + entry["length"]) for entry in entries]
-    if spans and max(end for _, end in spans) > len(data):
-        raise ConnectionError("the batch ends before its last entry")
-    return [data[begin:end] for begin, end in spans]
+    spans = []
+    for entry in entries:
+        at, length = entry["offset"], entry["length"]
+        if at + length > size:
+            raise ConnectionError("the batch ends before its last entry")
+        at += begin
+        spans.append(slice(at, at + length))
+    return spans
+
+
+def views_of(data: memoryview, entries: Sequence[dict[str, Any]], count: int) -> list[memoryview]:
+    """One view for each item of a batch."""
+    return [data[span] for span in spans_of(entries, 0, len(data), count)]
 
 
 def checked_data(result: dict[str, Any], offset: int, length: int | None) -> bytes:
@@ -131,16 +154,43 @@ def is_passing(error: BaseException) -> bool:
         and not isinstance(error, (TimeoutError, ssl.SSLCertVerificationError)))
 
 
+def _text_head(size: int) -> bytes:
+    """What begins a str of so many bytes."""
+    if size < 32:
+        return bytes((0xA0 | size,))
+    if size < 256:
+        return b"\xd9" + size.to_bytes(1, "big")
+    if size < 1 << 16:
+        return b"\xda" + size.to_bytes(2, "big")
+    return b"\xdb" + size.to_bytes(4, "big")
+
+
+def _pack_items(bucket: str, names: Sequence[Any]) -> bytes:
+    """Items one behind the other: names are put into a template rather than packed one by one."""
+    pack = msgpack.Packer().pack
+    plain = b"\x82\xa6bucket" + pack(bucket) + b"\xa4name"
+    try:
+        joined = "\0".join(names)
+    except TypeError:
+        joined = ""  # there are members among them
+    if joined.isascii() and joined.count("\0") == len(names) - 1:
+        sizes = set(map(len, names))
+        if len(sizes) == 1:
+            item = plain + _text_head(sizes.pop())
+            return item + joined.encode().replace(b"\0", item)
+        heads = {size: (plain + _text_head(size)).decode("latin-1") for size in sizes}
+        return "".join([heads[len(name)] + name for name in names]).encode("latin-1")
+    member = b"\x83" + plain[1:]
+    return b"".join([plain + pack(name) if not isinstance(name, tuple)
+                     else member + pack(name[0]) + b"\xa6member" + pack(name[1])
+                     for name in names])
+
+
 def pack_batch(number: int, bucket: str, names: Sequence[Any]) -> bytes:
     """A request of object.get_many."""
-    pack = msgpack.Packer().pack
-    one = b"\x82\xa6bucket" + pack(bucket) + b"\xa4name"
-    member = b"\x83\xa6bucket" + pack(bucket) + b"\xa4name"
-    items = [one + pack(name) if not isinstance(name, tuple)
-             else member + pack(name[0]) + b"\xa6member" + pack(name[1]) for name in names]
-    count = b"\xdc" + len(items).to_bytes(2, "big")
-    return b"".join([b"\x94\x00", pack(number), b"\xafobject.get_many\x91\x81\xa5items", count,
-                     *items])
+    return b"".join([b"\x94\x00", msgpack.packb(number),
+                     b"\xafobject.get_many\x91\x81\xa5items\xdc", len(names).to_bytes(2, "big"),
+                     _pack_items(bucket, names)])
 
 
 class BatchReply:

@@ -28,6 +28,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "python")]
 import penstock  # noqa: E402
 import penstock.aio  # noqa: E402
+from penstock import _wire  # noqa: E402
 from penstock._crc32c import crc32c, crc32c_in_python  # noqa: E402
 from node_process import (Checks, NodeProcess, TestDirectory,  # noqa: E402
                           make_certificate)
@@ -304,6 +305,22 @@ def check_crc(checks):
                      f"crc32c of {size} bytes")
 
 
+def check_packing(checks):
+    """A batch's request is what msgpack itself would make of it, whatever the names are."""
+    for names in (["a"], ["aa", "b"], ["x" * 40, "y" * 300], ["ü", "a"], [("s", "m"), "a"],
+                  ["a\0b", "c"], ["a\0", "b"], ["z" * 70_000], ["aaa"] * 90, ["x" * 31] * 3,
+                  ["x" * 32] * 3, ["x" * 255, "x" * 256]):
+        for number in (1, 300, 70_000, 0xFFFFFFFF):
+            packed = msgpack.unpackb(_wire.pack_batch(number, "bü", names))
+            checks.check(packed == [0, number, "object.get_many",
+                                    [{"items": _wire.items_of("bü", names)}]],
+                         f"a request for {names[0][:9]!r} and {len(names) - 1} more")
+    for count in (0, 1, 31, 32, 33, 127, 128, 129, 500):
+        pieces = _wire.pieces_of(range(count))
+        checks.check([item for piece in pieces for item in piece] == list(range(count))
+                     and all(pieces), f"{count} items in pieces")
+
+
 breaking = Breaking(None)
 
 
@@ -356,6 +373,7 @@ def main():
     penstockd = os.path.abspath(parser.parse_args().penstockd)
     checks = Checks()
     check_crc(checks)
+    check_packing(checks)
     check_cuts(checks)
     check_retries(checks)
     for bad in ("", "unix:", "tcp://host", "http://", "tls://host", "https://", "ftp://x:1"):
