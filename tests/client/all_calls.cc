@@ -6,13 +6,16 @@
 #include <string_view>
 #include <vector>
 
+#include "client/async_client.h"
 #include "client/client.h"
+#include "io/reactor.h"
 
 namespace {
 
 using penstock::as_bytes;
 using penstock::as_text;
 using penstock::Errc;
+using penstock::client::AsyncClient;
 using penstock::client::Batch;
 using penstock::client::BatchItem;
 using penstock::client::Client;
@@ -218,6 +221,40 @@ void check_batches(Client& client, const std::string& bucket) {
     check(star && star->entries.size() == 1, "a prefix with an asterisk");
 }
 
+penstock::io::Task<void> call_at_once(AsyncClient& client, const std::string& bucket,
+                                      unsigned index, unsigned& done) {
+    const std::string name = "async " + std::to_string(index);
+    const std::string content = bytes_of(index * 4000, index);
+    const auto put = co_await client.put(bucket, name, as_bytes(content));
+    const auto got = co_await client.get(bucket, name);
+    Batch batch;
+    const std::vector<BatchItem> items = {{name}, {"large"}};
+    const auto many = co_await client.get_many(bucket, items, batch);
+    const auto removed = co_await client.delete_object(bucket, name);
+    check(put && got && got->text() == content && many && as_text(batch[0]) == content &&
+              batch[1].size() == 3 << 20 && removed,
+          "calls on a reactor");
+    ++done;
+}
+
+// The same library as coroutines: 30 tasks on 4 connections.
+void check_async(const std::string& address, Options options, const std::string& bucket) {
+    auto kernel = penstock::io::make_epoll_kernel({});
+    if (!check_done(kernel, "a kernel")) return;
+    penstock::io::Reactor reactor(std::move(*kernel), {});
+    options.connections_max = 4;
+    auto client = AsyncClient::open(reactor, address, options);
+    if (!check_done(client, "open on a reactor")) return;
+    constexpr unsigned tasks = 30;
+    unsigned done = 0;
+    for (unsigned index = 0; index < tasks; ++index) {
+        penstock::io::start_detached(call_at_once(**client, bucket, index, done));
+    }
+    for (int turn = 0; done < tasks && turn < 20'000; ++turn) reactor.turn(10'000'000);
+    check(done == tasks, "all calls on a reactor end");
+    (*client)->close_idle();
+}
+
 void check_sharing(Client& client, const std::string& bucket, std::string_view address) {
     const auto shared = client.get_shared(bucket, "large");
     if (address.starts_with("unix:")) {
@@ -246,6 +283,7 @@ int main(int count, char** values) {
         check_members(client, bucket);
         check_batches(client, bucket);
         check_sharing(client, bucket, values[1]);
+        check_async(values[1], options, bucket);
         client.close_idle();
         check_done(client.destroy_bucket(bucket), "destroy_bucket");
         check_fails(client.destroy_bucket(bucket), Errc::not_found, "destroy_bucket again");
