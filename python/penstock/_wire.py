@@ -14,10 +14,7 @@ from ._errors import Busy
 
 VALUE_BYTES_MAX = 1 << 20  # of one value in a message; larger ones go in ranges
 BATCH_ITEMS_MAX = 16 << 10
-# Of a batch, in one request: the node reads one while another is taken in. The first is small, so
-# that the node has something to do while the next is packed.
-BATCH_FIRST_ITEMS = 32
-BATCH_PIECE_ITEMS = 96
+BATCH_PIECE_ITEMS = 128  # of a batch, in one request: the node reads one while another is taken in
 UNDERWAY_MAX = 4  # requests of a batch, or parts of an upload, sent ahead of their replies
 MESSAGE_BYTES_MAX = 256 << 20  # of a reply: a bound on what a broken node makes us hold
 
@@ -84,11 +81,8 @@ def items_of(bucket: str, names: Sequence[Any]) -> list[dict[str, Any]]:
 
 def pieces_of(names: Sequence[Any]) -> "list[Sequence[Any]]":
     """The items of a batch, as so many requests."""
-    if not names:
-        return []
-    ends = range(BATCH_FIRST_ITEMS, len(names) + BATCH_PIECE_ITEMS, BATCH_PIECE_ITEMS)
-    return [names[:BATCH_FIRST_ITEMS],
-            *(names[begin:begin + BATCH_PIECE_ITEMS] for begin in ends if begin < len(names))]
+    return [names[begin:begin + BATCH_PIECE_ITEMS]
+            for begin in range(0, len(names), BATCH_PIECE_ITEMS)]
 
 
 def spans_of(entries: Sequence[dict[str, Any]], begin: int, size: int,

@@ -18,6 +18,9 @@ constexpr uint32_t receive_bytes = 64_KiB;
 constexpr uint64_t holds_buffer_ns = 1 * ns_per_s;
 // Messages that are taken before others come to their turn.
 constexpr uint32_t turn_messages_max = 256;
+// Replies of so many bytes go out before the next message is taken, and at once: whoever pipelines
+// batches works on one while the next one is read.
+constexpr uint32_t large_bytes_min = 32_KiB;
 
 // Whose files ours are, or who may read every file, needs no token: a Unix socket says who it is.
 Principal principal_of_peer(io::Reactor& reactor, int descriptor) {
@@ -45,6 +48,7 @@ private:
     void make_room();
     io::Task<void> send_replies();
     io::Task<bool> send(Outbox::Piece piece);
+    void try_send_large(Outbox::Piece& piece);
     io::Task<bool> send_with_descriptor(Outbox::Piece& piece);
     Bytes unread() const { return buffer_.bytes().subspan(begin_, end_ - begin_); }
     bool is_cancelled() const;
@@ -209,7 +213,8 @@ io::Task<Server::Connection::Step> Server::Connection::take_messages() {
         const bool goes_on = session_.take(unread().first(bytes));
         begin_ += bytes;
         if (!goes_on) co_return Step::end;
-        if (++taken % turn_messages_max == 0) co_await server_.reactor.yield();
+        const bool has_large = session_.outbox().waiting_bytes() >= large_bytes_min;
+        if (++taken % turn_messages_max == 0 || has_large) co_await server_.reactor.yield();
     }
     co_return Step::next;
 }
@@ -291,10 +296,22 @@ io::Task<bool> Server::Connection::send(Outbox::Piece piece) {
         const bool is_passed = co_await send_with_descriptor(piece);
         if (!is_passed) co_return false;
     }
+    if (!socket_.is_tls()) try_send_large(piece);
     if (piece.bytes.is_empty()) co_return true;
     const io::Until until = server_.reactor.within_ns(server_.limits.progress_timeout_ns);
     const Status sent = co_await socket_.send(piece.bytes.bytes(), until);
     co_return sent.has_value();
+}
+
+// What is left of the piece afterwards, and whatever is wrong, is the usual way's.
+void Server::Connection::try_send_large(Outbox::Piece& piece) {
+    const uint64_t waiting = session_.outbox().waiting_bytes();
+    if (piece.bytes.size + waiting < large_bytes_min) return;
+    const int32_t sent = server_.reactor.kernel().try_send(socket_.descriptor(),
+                                                           piece.bytes.bytes(), waiting > 0);
+    if (sent <= 0) return;
+    piece.bytes.begin += static_cast<uint32_t>(sent);
+    piece.bytes.size -= static_cast<uint32_t>(sent);
 }
 
 // What is left of the piece afterwards goes out like any other.
