@@ -70,6 +70,8 @@ void write_store(MetricsText& text, const StoreUsage& usage) {
         text.sample(name, {}, value);
     };
     gauge("penstock_objects", "Objects stored.", usage.objects);
+    gauge("penstock_store_parts", "Parts of striped objects and of open uploads, and those.",
+          usage.hidden_objects);
     gauge("penstock_object_bytes", "Bytes of content stored.", usage.object_bytes);
     gauge("penstock_log_disk_bytes", "Bytes that the store's files occupy.", usage.disk_bytes);
     gauge("penstock_log_disk_available_bytes", "Bytes left on the file system.",

@@ -11,6 +11,7 @@
 #include "node/service/placement.h"
 #include "node/service/service.h"
 #include "node/service/shard_indexes.h"
+#include "node/service/stripe_rule.h"
 
 namespace penstock::node {
 namespace {
@@ -82,6 +83,7 @@ public:
     io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectAddress from, ObjectAddress to,
                                             Condition condition) override;
     io::Task<Status> rename(uint32_t core, ObjectAddress from, std::string_view to) override;
+    io::Task<Status> rename_by_copy(uint32_t core, ObjectAddress from, std::string_view to);
     io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectAddress address,
                                                CustomMetadata custom) override;
     io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectAddress address,
@@ -234,6 +236,7 @@ PutOptions Service::put_options(const Bucket& bucket, const ObjectAddress& addre
     options.custom = std::move(request.custom);
     options.modified_ns = request.modified_ns;
     options.display_version = request.display_version;
+    options.stripes = stripe_rule_of(bucket.properties);
     if (archive::format_from_name(address.object) == archive::Format::tar) {
         options.observer = std::make_unique<TarObserver>();
     }
@@ -322,10 +325,30 @@ io::Task<Status> Service::rename(uint32_t core, ObjectAddress from, std::string_
     CO_TRY_STATUS(check_object_name(to));
     CO_TRY(const BucketPointer bucket, allow(core, from, access::move_object));
     CO_TRY_STATUS(allow(core, from, access::get | access::put | access::delete_object));
-    CO_TRY_STATUS(co_await store_.rename(
+    const Result<ObjectAttributes> renamed = co_await store_.rename(
         core, ObjectName{bucket->id, bucket->name.name, from.object},
-        ObjectName{bucket->id, bucket->name.name, to}, bucket->properties.is_versioned));
-    co_return Status();
+        ObjectName{bucket->id, bucket->name.name, to}, bucket->properties.is_versioned);
+    if (renamed) co_return Status();
+    if (renamed.error().code != Errc::not_implemented) co_return fail(renamed.error());
+    co_return co_await rename_by_copy(core, from, to);
+}
+
+// Of objects whose bytes know their name: a crash may leave both names.
+io::Task<Status> Service::rename_by_copy(uint32_t core, ObjectAddress from, std::string_view to) {
+    const ObjectAddress target{from.bucket, to};
+    for (int attempt = 1;; ++attempt) {
+        CO_TRY(OpenedObject opened, co_await get(core, from, {}));
+        const Version version = opened.attributes.version;
+        PutRequest request{.custom = std::move(opened.attributes.custom),
+                           .modified_ns = opened.attributes.modified_ns};
+        CO_TRY_STATUS(co_await put(core, target, std::move(opened.body), std::move(request)));
+        const Result<Version> removed =
+            co_await remove(core, from, {Condition::Kind::exactly, version});
+        // Removed by somebody else: the new name has what it was.
+        if (removed || removed.error().code == Errc::not_found) co_return Status();
+        const bool was_changed = removed.error().code == Errc::condition_failed;
+        if (!was_changed || attempt == tries_max) co_return fail(removed.error());
+    }
 }
 
 io::Task<Result<ObjectAttributes>> Service::set_custom(uint32_t core, ObjectAddress address,

@@ -7,7 +7,13 @@
 namespace penstock::node {
 namespace {
 
-enum class Section : uint16_t { custom = 1, extent = 2, attachment = 3, stored_attachment = 4 };
+enum class Section : uint16_t {
+    custom = 1,
+    extent = 2,
+    attachment = 3,
+    stored_attachment = 4,
+    stripes = 5,
+};
 
 constexpr size_t section_head_bytes = 8;
 constexpr size_t extent_fixed_bytes = 56;
@@ -56,6 +62,18 @@ void append_extent(std::vector<std::byte>& to, const Extent& extent) {
     append_le(to, extent.table_crc);
     append_le(to, extent.mountpath);
     for (const uint32_t sum : extent.blocks) append_le(to, sum);
+    section.finish();
+}
+
+void append_stripes(std::vector<std::byte>& to, const StripeLayout& stripes) {
+    SectionWriter section(to, Section::stripes);
+    append_le(to, stripes.id.low);
+    append_le(to, stripes.id.high);
+    append_le(to, stripes.size_bytes);
+    append_le(to, stripes.part_bytes);
+    append_le(to, stripes.unit_bytes);
+    append_le(to, stripes.width);
+    for (const uint32_t number : stripes.numbers) append_le(to, number);
     section.finish();
 }
 
@@ -119,6 +137,25 @@ bool read_stored_attachment(ByteReader reader, std::optional<StoredAttachment>& 
     return true;
 }
 
+bool read_stripes(ByteReader reader, std::shared_ptr<const StripeLayout>& stripes) {
+    constexpr size_t fixed_bytes = 40;
+    if (reader.rest().size() < fixed_bytes) return false;
+    const auto layout = std::make_shared<StripeLayout>();
+    layout->id.low = *reader.read_le<uint64_t>();
+    layout->id.high = *reader.read_le<uint64_t>();
+    layout->size_bytes = *reader.read_le<uint64_t>();
+    layout->part_bytes = *reader.read_le<uint64_t>();
+    layout->unit_bytes = *reader.read_le<uint32_t>();
+    layout->width = *reader.read_le<uint32_t>();
+    layout->numbers.reserve(reader.rest().size() / 4);
+    while (const std::optional<uint32_t> number = reader.read_le<uint32_t>()) {
+        layout->numbers.push_back(*number);
+    }
+    if (!reader.is_empty() || !layout->is_possible()) return false;
+    stripes = layout;
+    return true;
+}
+
 bool read_section(uint16_t type, Bytes bytes, Attributes& attributes) {
     switch (static_cast<Section>(type)) {
         case Section::custom:
@@ -130,6 +167,8 @@ bool read_section(uint16_t type, Bytes bytes, Attributes& attributes) {
             return true;
         case Section::stored_attachment:
             return read_stored_attachment(ByteReader(bytes), attributes.stored_attachment);
+        case Section::stripes:
+            return read_stripes(ByteReader(bytes), attributes.stripes);
     }
     return true;
 }
@@ -165,6 +204,7 @@ std::vector<std::byte> encode_attributes(const Attributes& attributes) {
         append_le(bytes, uint32_t{0});
         section.finish();
     }
+    if (attributes.stripes) append_stripes(bytes, *attributes.stripes);
     return bytes;
 }
 

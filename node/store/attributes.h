@@ -11,18 +11,22 @@
 //        or nothing
 //     3  attachment: its bytes
 //     4  attachment in a file: u64 epoch, u64 number, u64 offset, u64 bytes, u32 CRC32C, u32 zero
+//     5  stripes (stripe.h): u64 id, low and high, u64 object's bytes, u64 part's bytes, u32 unit's
+//        bytes, u32 width, then one u32 for each part: its number
 //
 // A section of another type is passed over: a later release wrote it. Parsing stays inside whatever
 // bytes it is given.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "io/base/bytes.h"
 #include "node/store/store.h"
+#include "node/store/stripe.h"
 
 namespace penstock::node {
 
@@ -43,7 +47,7 @@ struct Extent {
     uint64_t table_offset = 0;        // of the block checksums in the file; 0: they are in `blocks`
     uint32_t table_crc = 0;
     std::vector<uint32_t> blocks;
-    // Which mountpath the file lies on; 0: the one that this record lies on. Reserved: always 0.
+    // Reserved: always 0, the mountpath that this record lies on.
     uint32_t mountpath = 0;
 };
 
@@ -59,6 +63,7 @@ struct Attributes {
     std::vector<Extent> extents;
     std::vector<std::byte> attachment;
     std::optional<StoredAttachment> stored_attachment;
+    std::shared_ptr<const StripeLayout> stripes;  // null: the content is not striped
 };
 
 // Every file that they name, once.

@@ -35,6 +35,7 @@ io::Task<Status> Compactor::give_up(Work& work, const CatalogueChange& entry) {
     RecordDraft draft;
     draft.kind = RecordKind::lost;
     draft.flags = place->is_in_files() ? record_was_in_files : uint8_t{0};
+    if (place->is_striped()) draft.flags |= record_is_striped;
     draft.bucket = entry.bucket;
     draft.bucket_label = lost_label;
     draft.object = entry.name;
@@ -54,7 +55,7 @@ io::Task<Status> Compactor::give_up(Work& work, const CatalogueChange& entry) {
     parts_.names.apply({entry.bucket, entry.name, digest, prepared.place, prepared.version,
                         entry.size_bytes, false, false, begin_of(prepared.place)});
     // Counted again by this; its files, whichever they are, are still there.
-    if (place->is_in_files()) parts_.names.forget_content(entry.size_bytes);
+    if (place->is_in_files()) parts_.names.forget_content(*place, entry.bucket, entry.size_bytes);
     parts_.log.error("an object is lost: its record is damaged, and lies in quarantine/ now",
                      {{"bucket", entry.bucket.value},
                       {"object", std::string_view(entry.name)},

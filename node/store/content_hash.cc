@@ -1,5 +1,7 @@
 #include "node/store/content_hash.h"
 
+#include <algorithm>
+
 #include "io/base/checksum.h"
 
 namespace penstock::node {
@@ -54,6 +56,26 @@ ContentChecksum ContentHash::finish() {
         checksum.size = digest.size;
     }
     return checksum;
+}
+
+ContentProof::ContentProof(ChecksumType kept, const std::optional<ContentChecksum>& expected)
+    : hash_(kept) {
+    if (!expected || expected->type == ChecksumType::none) return;
+    expected_ = expected;
+    if (expected->type != kept) expected_hash_.emplace(expected->type);
+}
+
+void ContentProof::add(Bytes bytes) {
+    hash_.add(bytes);
+    if (expected_hash_) expected_hash_->add(bytes);
+}
+
+Result<ContentChecksum> ContentProof::finish() {
+    const ContentChecksum kept = hash_.finish();
+    if (!expected_) return kept;
+    const ContentChecksum found = expected_hash_ ? expected_hash_->finish() : kept;
+    if (std::ranges::equal(found.bytes(), expected_->bytes())) return kept;
+    return fail(Errc::invalid, "the content does not have the given checksum");
 }
 
 }  // namespace penstock::node

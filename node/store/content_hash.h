@@ -24,4 +24,20 @@ private:
     std::optional<DigestStream> digest_;
 };
 
+// The checksum of a content that is to be kept, and a look at the client's own, which may be of
+// another type.
+class ContentProof {
+public:
+    ContentProof(ChecksumType kept, const std::optional<ContentChecksum>& expected);
+
+    void add(Bytes bytes);
+    // Once, after the last byte. `invalid` if the client's is another one.
+    Result<ContentChecksum> finish();
+
+private:
+    std::optional<ContentChecksum> expected_;
+    ContentHash hash_;
+    std::optional<ContentHash> expected_hash_;  // of another type than the one that is kept
+};
+
 }  // namespace penstock::node

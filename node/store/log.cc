@@ -330,7 +330,7 @@ void RecordLog::add_record(Group& group, const RecordDraft& draft, Waiter* waite
     entry.place.segment = active_->number;
     entry.place.offset_blocks = block_of(stamp.lsn);
     entry.place.record_blocks = bytes / block_bytes;
-    if (lies_in_files(draft.kind, draft.flags)) entry.place.record_blocks |= Place::in_files_bit;
+    entry.place.record_blocks |= place_bits(draft.kind, draft.flags);
     entry.place.display_version =
         static_cast<uint32_t>(std::min<uint64_t>(draft.display_version, UINT32_MAX));
 

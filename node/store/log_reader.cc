@@ -245,7 +245,7 @@ bool has_zero_block(Bytes bytes) {
 Place place_of(const RecordHead& head) {
     Place place{segment_of(head.lsn), block_of(head.lsn), head.record_blocks(),
                 static_cast<uint32_t>(std::min<uint64_t>(head.display_version, UINT32_MAX))};
-    if (lies_in_files(head.kind, head.flags)) place.record_blocks |= Place::in_files_bit;
+    place.record_blocks |= place_bits(head.kind, head.flags);
     return place;
 }
 

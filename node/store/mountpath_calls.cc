@@ -22,7 +22,7 @@ void add_usage(StoreUsage& sum, const StoreUsage& one) {
         &StoreUsage::log_groups,       &StoreUsage::log_syncs,      &StoreUsage::log_failures,
         &StoreUsage::live_bytes,       &StoreUsage::segment_bytes,  &StoreUsage::compacted_bytes,
         &StoreUsage::freed_bytes,      &StoreUsage::freed_segments, &StoreUsage::lost_objects,
-        &StoreUsage::verified_objects, &StoreUsage::verified_bytes,
+        &StoreUsage::verified_objects, &StoreUsage::verified_bytes, &StoreUsage::hidden_objects,
     };
     for (const auto field : fields) sum.*field += one.*field;
     sum.space.total_bytes += one.space.total_bytes;
@@ -206,9 +206,18 @@ io::Task<Result<ObjectAttributes>> MountpathSet::put_by(uint32_t core, ObjectNam
     if (owners.may_move()) {
         CO_TRY_STATUS(co_await prepare_put(core, *seen, owners, name, options));
     }
-    const Member& owner = *seen->members[owners.now];
-    Result<ObjectAttributes> result =
-        co_await owner.store->put(owner.local(core), name, std::move(body), std::move(options));
+    bool is_striped = false;
+    if (options.stripes.above_bytes != 0) {
+        CO_TRY(is_striped, co_await is_to_be_striped(core, *seen, options.stripes, body));
+    }
+    Result<ObjectAttributes> result = ObjectAttributes();
+    if (is_striped) {
+        result = co_await put_striped(core, seen, name, std::move(body), std::move(options));
+    } else {
+        const Member& owner = *seen->members[owners.now];
+        result =
+            co_await owner.store->put(owner.local(core), name, std::move(body), std::move(options));
+    }
     if (result && owners.may_move()) co_await drop_stale(core, *seen, owners, name);
     co_return result;
 }

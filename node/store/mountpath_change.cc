@@ -106,6 +106,7 @@ io::Task<Status> MountpathSet::bring_back(Member& member, MountpathDisks& disks,
     co_await switch_map();
     if (registry_->is_moving()) start_moving();
     start_watching();
+    start_cleaning();
     co_return co_await place_metadata();
 }
 

@@ -58,17 +58,22 @@ io::Task<Status> MountpathSet::move_all(uint64_t& left) {
             co_return fail(Errc::unavailable, *out);
         }
         for (const BucketId bucket : host_.buckets()) {
-            CO_TRY_STATUS(co_await move_bucket(moves, slot, bucket));
+            CO_TRY_STATUS(co_await abort_uploads(slot, bucket));
+            CO_TRY_STATUS(co_await move_bucket(moves, slot, bucket, ""));
+            // Parts of striped objects belong where their own names do.
+            CO_TRY_STATUS(
+                co_await move_bucket(moves, slot, hidden_bucket(bucket), stripe_part_prefix));
         }
     }
     left = moves.left;
     co_return moves.first;
 }
 
-io::Task<Status> MountpathSet::move_bucket(Moves& moves, uint32_t slot, BucketId bucket) {
+io::Task<Status> MountpathSet::move_bucket(Moves& moves, uint32_t slot, BucketId bucket,
+                                           std::string_view prefix) {
     const Member& from = *moves.view->members[slot];
-    CO_TRY_STATUS(co_await abort_uploads(slot, bucket));
     ListOptions options;
+    options.prefix = prefix;
     options.limit = 1000;
     for (bool is_last = false; !is_last;) {
         CO_TRY(const ListPage page, co_await from.store->list(from.local(0), bucket, options));

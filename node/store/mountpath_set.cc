@@ -37,7 +37,8 @@ MountpathSet::MountpathSet(std::vector<MountpathCore> cores, MountpathHost& host
       changing_(*cores[0].reactor, 1),
       showing_(*cores[0].reactor, 1),
       background_(*cores[0].reactor),
-      move_round_done_(*cores[0].reactor) {
+      move_round_done_(*cores[0].reactor),
+      cleaning_(*cores[0].reactor, 1) {
     for (const MountpathCore& core : cores) cores_.push_back(std::make_unique<Core>(core));
 }
 
@@ -77,6 +78,7 @@ io::Task<Status> MountpathSet::start(MountpathPlan plan, std::vector<MountpathDi
     is_open_ = true;
     if (registry_ && registry_->is_moving()) start_moving();
     start_watching();
+    start_cleaning();
     co_return Status();
 }
 
@@ -131,7 +133,7 @@ io::Task<Status> MountpathSet::open_store(Member& member, uint32_t home_core, bo
     for (uint32_t index = 0; index < cores_.size(); ++index) {
         const uint32_t number = (home_core + index) % member.core_count;
         Core& core = *cores_[number];
-        cores.push_back({&core.reactor, &core.buffers, member.disks->cores[number]});
+        cores.push_back({&core.reactor, &core.buffers, member.disks->cores[number], this, number});
     }
     const StoreOptions options = store_options(is_new);
     auto opened = co_await io::on_core(home(), *cores.front().reactor,
@@ -148,6 +150,9 @@ io::Task<void> MountpathSet::stop() {
     is_stopped_ = true;
     cancel_.cancel();
     co_await background_.close();
+    for (const auto& core : cores_) {
+        co_await io::on_core(home(), core->reactor, [&core] { return close_gate(*core); });
+    }
     Together together(home());
     for (const auto& member : members_) {
         if (member->store == nullptr) continue;
@@ -157,6 +162,10 @@ io::Task<void> MountpathSet::stop() {
         }(*this, *member));
     }
     co_await together.wait();
+}
+
+io::Task<void> MountpathSet::close_gate(Core& core) {
+    co_await core.gate.close();
 }
 
 // -------------------------------------------------------------------------------------------------

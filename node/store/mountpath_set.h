@@ -8,16 +8,22 @@
 // When one is added or taken away, objects move to where they belong now, in the background: with
 // reads and changes all the while, and going on after a crash (DESIGN.md, "Several mountpaths").
 //
+// Objects above a size that their bucket says are cut into parts over several mountpaths
+// (stripe.h).
+//
 // Calls of Store on any core; what changes the set itself on core 0, one at a time.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "io/base/random.h"
 #include "io/cores.h"
 #include "io/wait.h"
 #include "node/store/mountpath_map.h"
@@ -84,7 +90,7 @@ struct MountpathFigures {
     StoreUsage usage;
 };
 
-class MountpathSet final : public Store {
+class MountpathSet final : public Store, private StripeHost {
 public:
     // On core 0. `disks` as `plan` counts them; all that is named outlives the set. Writes the
     // registry, opens the stores, and goes on with moves that were under way. Fails as
@@ -200,11 +206,18 @@ private:
     };
     struct alignas(64) Core {
         explicit Core(const MountpathCore& core)
-            : reactor(*core.reactor), buffers(*core.buffers), switched(*core.reactor) {}
+            : reactor(*core.reactor),
+              buffers(*core.buffers),
+              switched(*core.reactor),
+              gate(*core.reactor) {}
         io::Reactor& reactor;
         io::BufferPool& buffers;
         std::shared_ptr<const View> view;
         io::Event switched;  // pulsed
+        io::Gate gate;       // reads ahead of striped objects
+        // Striped objects that are being read, by their stripes' ids: how often.
+        std::map<std::pair<uint64_t, uint64_t>, uint32_t> pins;
+        Random random = Random::from_system();
     };
 
     MountpathSet(std::vector<MountpathCore> cores, MountpathHost& host, MountpathSetOptions options,
@@ -212,6 +225,7 @@ private:
 
     // mountpath_set.cc: opening, views.
     io::Task<Status> start(MountpathPlan plan, std::vector<MountpathDisks*> disks);
+    static io::Task<void> close_gate(Core& core);
     io::Task<Status> open_all();
     io::Task<void> open_into(Member& member, uint32_t index, Status& status);
     io::Task<Status> open_store(Member& member, uint32_t home, bool is_new);
@@ -273,6 +287,45 @@ private:
                                                  ObjectName to, const ObjectCopyOptions& options,
                                                  bool is_rename);
 
+    // mountpath_striping.cc: putting a striped object.
+    struct Striping;
+    static std::vector<uint32_t> slots_in_service(const View& view);
+    io::Task<Result<bool>> is_to_be_striped(uint32_t core, const View& view, const StripeRule& rule,
+                                            io::Body& body);
+    io::Task<Result<ObjectAttributes>> put_striped(uint32_t core, std::shared_ptr<const View> view,
+                                                   ObjectName name, io::Body body,
+                                                   PutOptions options);
+    io::Task<Result<ObjectAttributes>> put_parts(Striping& striping, io::Body body,
+                                                 PutOptions& options);
+    static uint32_t number_for(Striping& striping, uint32_t index);
+    static uint32_t part_slot(const Striping& striping, uint32_t number);
+    static io::Task<Status> put_part_of(Striping& striping, uint32_t number, io::Body body);
+    io::Task<void> note_striping(uint32_t core, Digest128 id, bool is_begun);
+    io::Task<void> note_striping_here(Digest128 id, bool is_begun);
+
+    // mountpath_stripes.cc: reading and removing them.
+    io::Task<Result<io::Body>> open_stripes(uint32_t core, BucketId bucket,
+                                            std::shared_ptr<const StripeLayout> layout,
+                                            uint64_t offset, uint64_t size) override;
+    io::Task<Result<uint64_t>> verify_stripes(uint32_t core, BucketId bucket,
+                                              std::shared_ptr<const StripeLayout> layout) override;
+    io::Task<void> drop_stripes(uint32_t core, ObjectName object,
+                                std::shared_ptr<const StripeLayout> layout) override;
+    std::shared_ptr<void> pin(uint32_t core, const Digest128& id);
+    io::Task<Result<io::Body>> open_part(uint32_t core, BucketId bucket,
+                                         std::shared_ptr<const StripeLayout> layout, uint32_t index,
+                                         ReadRange range);
+    io::Task<bool> has_stripes(ObjectName object, Digest128 id);
+    io::Task<void> remove_parts(uint32_t core, BucketId bucket, const StripeLayout& layout);
+    io::Task<Status> remove_parts_here(BucketId bucket, const StripeLayout& layout);
+    io::Task<Status> await_unpinned(Digest128 id);
+    static io::Task<bool> is_pinned(Core& core, Digest128 id);
+    void start_cleaning();
+    io::Task<void> clean_stripes(io::Gate::Pass pass);
+    io::Task<Status> clean_bucket(const Member& member, BucketId bucket);
+    io::Task<bool> is_part_kept(const Member& member, BucketId bucket, std::string_view part,
+                                Digest128 id);
+
     // mountpath_list.cc
     io::Task<Result<ListPage>> list_all(uint32_t core, BucketId bucket, ListOptions options);
     io::Task<Result<std::vector<UploadAttributes>>> uploads_of_all(uint32_t core, BucketId bucket);
@@ -306,7 +359,8 @@ private:
     io::Task<void> move_until_done(io::Gate::Pass pass);
     io::Task<Status> move_all(uint64_t& left);
     struct Moves;
-    io::Task<Status> move_bucket(Moves& moves, uint32_t slot, BucketId bucket);
+    io::Task<Status> move_bucket(Moves& moves, uint32_t slot, BucketId bucket,
+                                 std::string_view prefix);
     io::Task<void> move_one(Moves& moves, uint32_t slot, uint32_t to, ObjectName name);
     io::Task<Status> abort_uploads(uint32_t slot, BucketId bucket);
     io::Task<Status> finish_moving();
@@ -339,6 +393,10 @@ private:
     bool is_watching_ = false;
     Status move_outcome_;        // of its last round
     io::Event move_round_done_;  // pulsed
+    // Stripes of objects that are being put, and of those of which only the next start will know
+    // whether they were.
+    std::set<std::pair<uint64_t, uint64_t>> striping_;
+    io::Semaphore cleaning_;
     bool is_stopped_ = false;
     bool is_open_ = false;
 };

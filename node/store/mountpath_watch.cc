@@ -122,6 +122,7 @@ io::Task<void> MountpathSet::put_in(Member& member) {
     member.out = nullptr;
     co_await show();
     start_reconciling();
+    start_cleaning();
 }
 
 void MountpathSet::start_reconciling() {

@@ -5,6 +5,7 @@
 
 #include "io/base/bytes.h"
 #include "io/parallel.h"
+#include "node/store/upload.h"
 
 namespace penstock::node {
 namespace {
@@ -73,16 +74,17 @@ std::optional<Place> Names::apply(const NameChange& change) {
         live_.remove_from_bucket(change.bucket, found->second.bucket_bytes);
         leave_quarantine(change.digest, change.lsn);
     } else if (old) {
-        count_content(*old, 0, false);
+        count_content(*old, change.bucket, 0, false);
         live_.remove(*old, change.bucket);
     }
+    if (old.has_value() == change.is_removal) count_hidden(change.bucket, !change.is_removal);
     if (change.is_removal) {
         locator_.remove(change.digest);
         if (has_entry) push(catalogue_change(change), -1, change.lsn);
         return old;
     }
     locator_.publish(change.digest, change.place);
-    count_content(change.place, change.size_bytes, true);
+    count_content(change.place, change.bucket, change.size_bytes, true);
     live_.add(change.place, change.bucket);
     push(catalogue_change(change), has_entry ? 0 : 1, change.lsn);
     return old;
@@ -92,7 +94,7 @@ void Names::quarantine(const Digest128& digest, const Place& place) {
     const std::optional<Place> old = locator_.find(digest);
     const bool is_new = !quarantined_.contains(digest);
     if (is_new) {
-        if (old) count_content(*old, 0, false);
+        if (old) count_content(*old, {}, 0, false);
         quarantined_[digest] = {old.has_value(), old ? old->record_bytes() : 0};
     }
     if (old) live_.remove_place(*old);
@@ -116,15 +118,31 @@ void Names::moved(const NameChange& change, const Place& from) {
 }
 
 // Small objects count as their records without the first block; what a large one has is only known
-// when it comes, and told when it goes (forget_content).
-void Names::count_content(const Place& place, uint64_t size_bytes, bool is_added) {
+// when it comes, and told when it goes (forget_content). A part is no content of its own, and a
+// striped object has no files of its own.
+void Names::count_content(const Place& place, BucketId bucket, uint64_t size_bytes, bool is_added) {
     const uint64_t bytes =
         place.is_in_files() ? (is_added ? size_bytes : 0) : place.record_bytes() - block_bytes;
+    const bool is_content = visible_bucket(bucket) == bucket;
     if (is_added) {
-        content_bytes_ += bytes;
-        if (place.is_in_files()) file_content_bytes_ += bytes;
-    } else {
+        if (is_content) content_bytes_ += bytes;
+        if (place.is_in_files() && !place.is_striped()) file_content_bytes_ += bytes;
+    } else if (is_content) {
         content_bytes_ -= std::min(bytes, content_bytes_);
+    }
+}
+
+void Names::forget_content(const Place& place, BucketId bucket, uint64_t bytes) {
+    if (visible_bucket(bucket) == bucket) content_bytes_ -= std::min(bytes, content_bytes_);
+    if (!place.is_striped()) file_content_bytes_ -= std::min(bytes, file_content_bytes_);
+}
+
+void Names::count_hidden(BucketId bucket, bool is_added) {
+    if (visible_bucket(bucket) == bucket) return;
+    if (is_added) {
+        hidden_count_ += 1;
+    } else if (hidden_count_ > 0) {
+        hidden_count_ -= 1;
     }
 }
 
@@ -209,7 +227,8 @@ void Names::publish_loaded(Loading& loading) {
     for (const Loading::Entry& entry : loading.batch) locator_.prefetch(entry.digest);
     for (const Loading::Entry& entry : loading.batch) {
         locator_.publish(entry.digest, entry.place);
-        count_content(entry.place, entry.size_bytes, true);
+        count_content(entry.place, entry.bucket, entry.size_bytes, true);
+        count_hidden(entry.bucket, true);
         live_.add(entry.place, entry.bucket);
     }
     loading.batch.clear();
@@ -404,13 +423,14 @@ void Names::forget_dropped(const Digest128& digest, BucketId bucket,
     const std::optional<Place> place = locator_.find(digest);
     if (!place) return;
     locator_.remove(digest);
+    count_hidden(bucket, false);
     if (const auto found = quarantined_.find(digest); found != quarantined_.end()) {
         live_.remove_place(*place);
         live_.remove_from_bucket(bucket, found->second.bucket_bytes);
         leave_quarantine(digest, 0);
         return;
     }
-    count_content(*place, 0, false);
+    count_content(*place, bucket, 0, false);
     live_.remove(*place, bucket);
     if (place->is_in_files()) on_files(*place);
 }

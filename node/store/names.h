@@ -100,11 +100,10 @@ public:
     // Of those in files of their own.
     uint64_t file_content_bytes() const { return file_content_bytes_; }
     // A large object that was replaced or removed had so many bytes.
-    void forget_content(uint64_t bytes) {
-        content_bytes_ -= std::min(bytes, content_bytes_);
-        file_content_bytes_ -= std::min(bytes, file_content_bytes_);
-    }
-    uint64_t count() const { return locator_.count(); }
+    void forget_content(const Place& place, BucketId bucket, uint64_t bytes);
+    uint64_t count() const { return locator_.count() - std::min(hidden_count_, locator_.count()); }
+    // Uploads, their parts, and parts of striped objects.
+    uint64_t hidden_count() const { return hidden_count_; }
 
 private:
     struct Loading;
@@ -131,7 +130,8 @@ private:
     void leave_quarantine(const Digest128& digest, Lsn lsn);
     void forget_dropped(const Digest128& digest, BucketId bucket,
                         const std::function<void(const Place&)>& on_files);
-    void count_content(const Place& place, uint64_t size_bytes, bool is_added);
+    void count_content(const Place& place, BucketId bucket, uint64_t size_bytes, bool is_added);
+    void count_hidden(BucketId bucket, bool is_added);
     io::Task<void> run(io::Gate::Pass pass);
     io::Task<Status> write_batch(bool sync);
     io::Task<Batch> take_batch();
@@ -160,6 +160,7 @@ private:
     Lsn written_position_ = 0;
     uint64_t content_bytes_ = 0;
     uint64_t file_content_bytes_ = 0;
+    uint64_t hidden_count_ = 0;
 
     io::Gate gate_;
     io::Cancel cancel_;

@@ -19,9 +19,15 @@ struct Place {
     // who replaces such an object has files to remove.
     static constexpr uint32_t in_files_bit = 1U << 31;
 
+    // Set, too, if those files are other objects' (stripe.h), which count for themselves.
+    static constexpr uint32_t is_striped_bit = 1U << 30;
+
     uint64_t offset_bytes() const { return uint64_t{offset_blocks} * 512; }
-    uint64_t record_bytes() const { return uint64_t{record_blocks & ~in_files_bit} * 512; }
+    uint64_t record_bytes() const {
+        return uint64_t{record_blocks & ~(in_files_bit | is_striped_bit)} * 512;
+    }
     bool is_in_files() const { return (record_blocks & in_files_bit) != 0; }
+    bool is_striped() const { return (record_blocks & is_striped_bit) != 0; }
     bool operator==(const Place&) const = default;
 };
 static_assert(sizeof(Place) == 16);

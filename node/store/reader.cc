@@ -52,6 +52,10 @@ ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom) 
 
 ObjectAttributes attributes_from(const RecordHead& head, Attributes attributes) {
     ObjectAttributes result = attributes_from(head, std::move(attributes.custom));
+    if (attributes.stripes) {
+        result.part_count = static_cast<uint32_t>(attributes.stripes->numbers.size());
+        result.part_bytes_max = attributes.stripes->bytes_before(0, result.size_bytes);
+    }
     if ((head.flags & record_came_in_parts) == 0) return result;
     result.part_count = static_cast<uint32_t>(attributes.extents.size());
     for (const Extent& extent : attributes.extents) {
@@ -229,13 +233,26 @@ io::Task<Result<OpenedObject>> Reader::open_extents(ReadRecord record, ReadRange
     CO_TRY(Attributes attributes, attributes_of(record));
     uint64_t content_bytes = 0;
     for (const Extent& extent : attributes.extents) content_bytes += extent.length;
+    if (attributes.stripes) content_bytes += attributes.stripes->size_bytes;
     if (content_bytes != record.header.head.content_bytes) {
         co_return corrupt("extents that do not add up", place_of(record.header.head));
     }
     opened.range = clipped(range, content_bytes);
-    CO_TRY(opened.body, co_await open_range(attributes, opened.range));
+    if (attributes.stripes) {
+        CO_TRY(opened.body, co_await open_stripes(record.header.head, attributes, opened.range));
+    } else {
+        CO_TRY(opened.body, co_await open_range(attributes, opened.range));
+    }
     opened.attributes = attributes_from(record.header.head, std::move(attributes));
     co_return opened;
+}
+
+io::Task<Result<io::Body>> Reader::open_stripes(const RecordHead& head,
+                                                const Attributes& attributes, ReadRange range) {
+    const bool is_right = attributes.extents.empty() && core_.stripes != nullptr;
+    if (!is_right) co_return corrupt("stripes that cannot be here", place_of(head));
+    co_return co_await core_.stripes->open_stripes(core_.number, head.bucket, attributes.stripes,
+                                                   range.offset, range.size);
 }
 
 std::shared_ptr<void> Reader::pin(const FileId& first) {

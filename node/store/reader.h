@@ -99,6 +99,8 @@ private:
     std::optional<OpenedObject> open_in_place(ObjectName name, Place place, ReadRange range);
     void mark_verified(const ReadRecord& record, const Place& place);
     io::Task<Result<OpenedObject>> open_extents(ReadRecord record, ReadRange range);
+    io::Task<Result<io::Body>> open_stripes(const RecordHead& head, const Attributes& attributes,
+                                            ReadRange range);
     io::Task<Result<io::Body>> open_range(const Attributes& attributes, ReadRange range);
     std::shared_ptr<void> pin(const FileId& first);
     io::Task<Result<io::Chunk>> read_short(const OpenExtent& extent);

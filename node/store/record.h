@@ -36,6 +36,7 @@
 #include "io/base/checksum.h"
 #include "io/base/result.h"
 #include "node/store/object_name.h"
+#include "node/store/place.h"
 #include "node/store/store.h"
 #include "node/store/version.h"
 
@@ -73,10 +74,17 @@ constexpr uint8_t record_was_in_files = 4;  // of a lost object: files of its ow
 constexpr uint8_t record_is_first_of_two = 8;
 constexpr uint8_t record_is_second_of_two = 16;
 constexpr uint8_t record_came_in_parts = 32;  // each extent is a part of a multipart upload
+constexpr uint8_t record_is_striped = 64;     // its content lies under hidden names (stripe.h)
 
 // Whether the content lies in files of its own, which Place::in_files_bit says.
 constexpr bool lies_in_files(RecordKind kind, uint8_t flags) {
     return kind == RecordKind::extents || (flags & record_was_in_files) != 0;
+}
+// What Place::record_blocks says beside the size.
+constexpr uint32_t place_bits(RecordKind kind, uint8_t flags) {
+    if (!lies_in_files(kind, flags)) return 0;
+    const bool is_striped = (flags & record_is_striped) != 0;
+    return Place::in_files_bit | (is_striped ? Place::is_striped_bit : 0);
 }
 
 // What the log knows only when it takes the record in; may be stamped again when it moves.

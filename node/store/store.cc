@@ -419,6 +419,7 @@ io::Task<Status> StoreImpl::fill_attributes(Core& from, BucketId bucket, ListPag
 StoreUsage StoreImpl::usage() const {
     StoreUsage usage;
     usage.objects = names_->count();
+    usage.hidden_objects = names_->hidden_count();
     usage.object_bytes = names_->content_bytes();
     usage.space = space_->last();
     usage.disk_bytes = names_->file_content_bytes() + records_->stats().segment_bytes;

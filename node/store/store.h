@@ -22,6 +22,7 @@
 #include "io/disk.h"
 #include "io/reactor.h"
 #include "node/store/object_name.h"
+#include "node/store/stripe.h"
 #include "node/store/upload.h"
 #include "node/store/version.h"
 
@@ -56,7 +57,7 @@ struct ObjectAttributes {
     ContentChecksum checksum;
     CustomMetadata custom;
     bool has_attachment = false;  // a shard's index
-    uint32_t part_count = 0;      // of an object that was uploaded in parts
+    uint32_t part_count = 0;      // of an object that was uploaded in parts, or is striped
     uint64_t part_bytes_max = 0;  // the largest of them
 };
 
@@ -81,6 +82,7 @@ struct PutOptions {
     // Of an object that comes back (an import): 0: the clock's, and counted.
     uint64_t modified_ns = 0;
     uint64_t display_version = 0;
+    StripeRule stripes;
 };
 
 struct PartOptions {
@@ -144,8 +146,9 @@ struct ListPage {
 
 struct StoreUsage {
     uint64_t objects = 0;
-    uint64_t object_bytes = 0;  // of content; small objects count in whole blocks of 512
-    uint64_t disk_bytes = 0;    // that our files occupy
+    uint64_t hidden_objects = 0;  // parts of striped objects and of open uploads, and those
+    uint64_t object_bytes = 0;    // of content; small objects count in whole blocks of 512
+    uint64_t disk_bytes = 0;      // that our files occupy
     io::DiskSpace space;
     uint64_t corruptions = 0;  // bytes that failed their check since the start
     uint64_t log_records = 0;  // since the start, like those below
@@ -185,6 +188,10 @@ struct StoreCore {
     io::Reactor* reactor = nullptr;
     io::BufferPool* buffers = nullptr;
     io::Disk* disk = nullptr;  // the mountpath's directory, opened on this core
+    // Of a store that belongs to a set of mountpaths; null: objects whose parts lie there, too,
+    // cannot be read.
+    StripeHost* stripes = nullptr;
+    uint32_t number = 0;  // what the set calls this core
 };
 
 // The block checksums of an adopted file lie in its record, because nothing is added to the file.
@@ -278,11 +285,11 @@ public:
 
     // The content, metadata and attachment of `from` under another name, in any bucket: a large
     // object's files get further names, no byte is moved. `not_implemented` where the file system
-    // has no hard links: then the bytes must be copied.
+    // has no hard links, and of striped objects: then the bytes must be copied.
     virtual io::Task<Result<ObjectAttributes>> copy(uint32_t core, ObjectName from, ObjectName to,
                                                     ObjectCopyOptions options) = 0;
     // In one step: after a power cut one of the names is there, never both or none. Replaces what
-    // has the new name. Durable when done.
+    // has the new name. Durable when done. `not_implemented` as copy().
     virtual io::Task<Result<ObjectAttributes>> rename(uint32_t core, ObjectName from, ObjectName to,
                                                       bool counts_versions) = 0;
 

@@ -93,7 +93,7 @@ StoreImpl::Committed StoreImpl::publish(const Change& change, const Prepared& pr
         const std::optional<Place> replaced = names_->apply(name);
         const bool has_files = replaced && replaced->is_in_files() && !change.keeps_display;
         if (has_files && change.keeps_files) {
-            names_->forget_content(change.moved_bytes);
+            names_->forget_content(*replaced, change.draft.bucket, change.moved_bytes);
         } else if (has_files) {
             start_reclaim(*replaced);
         }
@@ -294,9 +294,15 @@ io::Task<void> StoreImpl::reclaim_files(const Place& place) {
     if (!record) co_return;
     const Result<Attributes> attributes = Reader::attributes_of(*record);
     if (!attributes) co_return;
-    names_->forget_content(record->header.head.content_bytes);
+    const RecordHead& head = record->header.head;
+    names_->forget_content(place, head.bucket, head.content_bytes);
+    const StoreCore& core = home().io;
+    if (attributes->stripes && core.stripes != nullptr) {
+        const ObjectName object{head.bucket, record->header.bucket_label, record->header.object};
+        co_await core.stripes->drop_stripes(core.number, object, attributes->stripes);
+    }
     std::vector<FileId> files = files_of(*attributes);
-    if (files.size() > 1) {
+    if (files.size() > 1 && !attributes->extents.empty()) {
         // Who finds the first one gone looks the object up again; who has it keeps the rest.
         const FileId first = attributes->extents.front().file;
         co_await remove_file(first);

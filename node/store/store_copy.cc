@@ -17,6 +17,12 @@ bool was_overtaken(const Status& status) {
 
 }  // namespace
 
+// Parts know their object by its name: under another name there must be others.
+Status StoreImpl::check_not_striped(const ReadRecord& record) {
+    if ((record.header.head.flags & record_is_striped) == 0) return {};
+    return fail(Errc::not_implemented, "a striped object must be copied");
+}
+
 // The current record, to be logged again under this or another name. `not_found` only if there is
 // no such object.
 io::Task<Result<ReadRecord>> StoreImpl::read_to_change(Core& from, ObjectName name, Place& place) {
@@ -53,6 +59,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::copy(uint32_t number, ObjectName s
     for (int attempt = 1;; ++attempt) {
         Place place;
         CO_TRY(const ReadRecord record, co_await read_to_change(from, source, place));
+        CO_TRY_STATUS(check_not_striped(record));
         Result<ObjectAttributes> copied = co_await commit_copy(from, record, to, options);
         // A file that is gone: the object was replaced while its files got their names.
         const bool is_gone = !copied && copied.error().code == Errc::not_found;
@@ -141,6 +148,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::rename(uint32_t number, ObjectName
         CO_TRY(Attributes attributes, Reader::attributes_of(record));
         ObjectAttributes result = attributes_from(head, std::move(attributes));
         if (source.bucket == to.bucket && source.object == to.object) co_return result;
+        CO_TRY_STATUS(check_not_striped(record));
 
         Change put;
         put.name = to;

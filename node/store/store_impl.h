@@ -8,7 +8,8 @@
 //
 // store.cc has opening, stopping and reading, store_put.cc how content comes in, store_change.cc
 // what happens on the home core, store_copy.cc copying and renaming, store_upload.cc and
-// store_completion.cc uploads and appends, store_move.cc what goes from one mountpath to another.
+// store_completion.cc uploads and appends, store_move.cc what goes from one mountpath to another,
+// store_stripe.cc what lies on several.
 #pragma once
 
 #include <array>
@@ -114,6 +115,21 @@ public:
     io::Task<Result<ObjectAttributes>> rename_from(uint32_t core, ObjectName to, StoreImpl& source,
                                                    uint32_t source_core, ObjectName from,
                                                    bool counts_versions);
+    // Striped objects (stripe.h). A part of `object`, durable when done, under a hidden name that
+    // nobody had before. Errors as put().
+    io::Task<Status> put_stripe_part(uint32_t core, ObjectName part, std::string_view object,
+                                     io::Body body);
+    // An object whose parts are durable. Consumes `content`. Errors as put().
+    struct StripedContent {
+        std::shared_ptr<const StripeLayout> layout;
+        ContentChecksum checksum;
+        std::vector<std::byte> attachment;
+    };
+    io::Task<Result<ObjectAttributes>> put_striped(uint32_t core, ObjectName name,
+                                                   StripedContent& content, PutOptions& options);
+    // Where the object's parts are; null: it has none. `not_found`; `corrupt` as stat().
+    io::Task<Result<std::shared_ptr<const StripeLayout>>> stripes_of(uint32_t core,
+                                                                     ObjectName name);
     // Everything acknowledged so far is on the device.
     io::Task<Status> sync(uint32_t core);
     // Whether an object may be put under this name; null: under any.
@@ -233,6 +249,7 @@ private:
     io::Task<Result<ReadRecord>> read_to_change(Core& core, ObjectName name, Place& place);
 
     // Copying by reference (store_copy.cc).
+    static Status check_not_striped(const ReadRecord& record);
     io::Task<Result<ObjectAttributes>> commit_copy(Core& from, const ReadRecord& record,
                                                    ObjectName to, const ObjectCopyOptions& options);
     io::Task<Result<std::vector<FileId>>> link_files(Core& from, Attributes& attributes);

@@ -48,8 +48,10 @@ Status StoreImpl::check_admission(const Change& change) const {
         return fail(Errc::not_found, "the object is no longer where it was");
     }
     const BucketId bucket = change.draft.bucket;
-    const bool is_hidden = visible_bucket(bucket) != bucket;
-    if (!admits_ || change.is_removal || is_hidden) return {};
+    // Uploads lie where their object belongs, parts of striped objects where their own names do.
+    const bool is_upload =
+        visible_bucket(bucket) != bucket && !stripe_id_from(change.draft.object).has_value();
+    if (!admits_ || change.is_removal || is_upload) return {};
     if (admits_({bucket, change.draft.bucket_label, change.draft.object})) return {};
     return fail(Errc::unavailable, "the object belongs to another mountpath now: try again");
 }
@@ -170,6 +172,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::bring(Core& to, ObjectName name, S
     for (int attempt = 1;; ++attempt) {
         Place place;
         CO_TRY(const ReadRecord record, co_await source.read_to_change(there, from, place));
+        CO_TRY_STATUS(check_not_striped(record));
         Import import;
         import.change.name = name;
         import.change.condition = options.condition;

@@ -32,12 +32,7 @@ public:
           core_(core),
           options_(options),
           is_part_(is_part),
-          hash_(options.checksum) {
-        if (options.expected && options.expected->type != options.checksum &&
-            options.expected->type != ChecksumType::none) {
-            expected_hash_.emplace(options.expected->type);
-        }
-    }
+          proof_(options.checksum, options.expected) {}
 
     io::Task<Result<Content>> take(io::Body body) {
         const std::optional<uint64_t> size = body.size_bytes();
@@ -59,8 +54,7 @@ public:
 
 private:
     void see(Bytes bytes) {
-        hash_.add(bytes);
-        if (expected_hash_) expected_hash_->add(bytes);
+        proof_.add(bytes);
         if (options_.observer) options_.observer->observe(bytes);
         content_.size_bytes += bytes.size();
     }
@@ -121,13 +115,7 @@ private:
     }
 
     Status check_expected() {
-        content_.checksum = hash_.finish();
-        if (!options_.expected || options_.expected->type == ChecksumType::none) return Status();
-        const ContentChecksum found = expected_hash_ ? expected_hash_->finish() : content_.checksum;
-        const ContentChecksum& expected = *options_.expected;
-        if (!std::ranges::equal(found.bytes(), expected.bytes())) {
-            return fail(Errc::invalid, "the content does not have the given checksum");
-        }
+        TRY(content_.checksum, proof_.finish());
         return Status();
     }
 
@@ -163,8 +151,7 @@ private:
     Core& core_;
     PutOptions& options_;
     bool is_part_;
-    ContentHash hash_;
-    std::optional<ContentHash> expected_hash_;  // of another type than the one that is kept
+    ContentProof proof_;
     Content content_;
 };
 
@@ -192,7 +179,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectN
                                                              Content& content,
                                                              PutOptions& options) {
     const Attributes& attributes = content.attributes;
-    const bool is_large = !attributes.extents.empty();
+    const bool is_large = !attributes.extents.empty() || attributes.stripes != nullptr;
     const std::vector<std::byte> encoded = encode_attributes(attributes);
     Change change;
     change.name = name;
@@ -204,6 +191,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectN
     const bool has_attachment =
         !attributes.attachment.empty() || attributes.stored_attachment.has_value();
     draft.flags = has_attachment ? record_has_attachment : 0;
+    if (attributes.stripes) draft.flags |= record_is_striped;
     draft.bucket = name.bucket;
     draft.bucket_label = name.bucket_label;
     draft.object = name.object;
@@ -231,6 +219,10 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectN
     result.checksum = content.checksum;
     result.custom = std::move(content.attributes.custom);
     result.has_attachment = has_attachment;
+    if (attributes.stripes) {
+        result.part_count = static_cast<uint32_t>(attributes.stripes->numbers.size());
+        result.part_bytes_max = attributes.stripes->bytes_before(0, result.size_bytes);
+    }
     co_return result;
 }
 

@@ -214,8 +214,8 @@ io::Task<Status> StoreImpl::put_base(Core& from, ObjectName name, const std::str
         const RecordHead& head = record->header.head;
         if (head.content_bytes == 0) co_return Status();
         CO_TRY(const Attributes attributes, Reader::attributes_of(*record));
-        const bool is_by_reference =
-            head.kind == RecordKind::extents && !is_fragmented(attributes, head.content_bytes);
+        const bool is_by_reference = head.kind == RecordKind::extents && !attributes.stripes &&
+                                     !is_fragmented(attributes, head.content_bytes);
         Status status = fail(Errc::not_implemented, "");
         if (is_by_reference) status = co_await link_base(from, name, id, *record);
         if (!status && status.error().code == Errc::not_implemented) {

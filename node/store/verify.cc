@@ -88,6 +88,12 @@ io::Task<Result<uint64_t>> Reader::verify_all(ObjectName name, Place place) {
         CO_TRY(const uint64_t bytes, co_await verify_extent(extent, buffer.bytes()));
         total += bytes;
     }
+    if (attributes->stripes) {
+        if (core_.stripes == nullptr) co_return corrupt("stripes that cannot be here", place);
+        CO_TRY(const uint64_t bytes, co_await core_.stripes->verify_stripes(
+                                         core_.number, name.bucket, attributes->stripes));
+        total += bytes;
+    }
     if (attributes->stored_attachment) {
         CO_TRY(const std::vector<std::byte> bytes,
                co_await stored_attachment(*attributes->stored_attachment));

@@ -12,8 +12,6 @@ import argparse
 import contextlib
 import http.client
 import os
-import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -22,11 +20,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, ".."))
 from mountpaths import Set  # noqa: E402
+from nbd_disk import (WAIT_S, make_file_system, missing_tools, mounted, of_python,  # noqa: E402
+                      served_disk, wait_until)
 from node_process import TestDirectory  # noqa: E402
 
 DISK_BYTES = 256 << 20
 OUT_WITHIN_S = 5.0
-WAIT_S = 60
 
 
 class Disk:
@@ -46,42 +45,14 @@ class Disk:
 @contextlib.contextmanager
 def failing_disk(root, point):
     disk = Disk(root, point)
-    socket, served = os.path.join(root, "nbd"), os.path.join(root, "served")
-    with open(served, "xb"):
-        pass  # nbdfuse mounts over a file
-    server = subprocess.Popen(
-        ["nbdkit", "--foreground", "--exit-with-parent", "--unix", socket, "python",
-         os.path.join(HERE, "failing_disk.py"), f"size={DISK_BYTES}", f"mode={disk.mode_path}"],
-        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: os.path.exists(socket))
-    bridge = subprocess.Popen(["nbdfuse", served, f"nbd+unix:///?socket={socket}"],
-                              stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: os.path.getsize(served) == DISK_BYTES)
-        subprocess.run(["mkfs.ext4", "-q", "-F", served], check=True)
-        os.mkdir(point)
-        subprocess.run(["mount", "-o", "loop,noauto_da_alloc", served, point], check=True)
-        try:
-            yield disk
-        finally:
-            disk.do("ok")
-            wait_until(lambda: subprocess.run(["umount", point], check=False,
-                                              capture_output=True).returncode == 0)
-    finally:
-        subprocess.run(["fusermount3", "-u", served], check=False, timeout=WAIT_S)
-        bridge.wait(WAIT_S)
-        server.terminate()
-        server.wait(WAIT_S)
-
-
-def wait_until(holds, seconds=WAIT_S):
-    """How long it took."""
-    begin = time.monotonic()
-    while not holds():
-        if time.monotonic() - begin > seconds:
-            raise RuntimeError("waited too long")
-        time.sleep(0.02)
-    return time.monotonic() - begin
+    plugin = of_python("failing_disk.py", DISK_BYTES, mode=disk.mode_path)
+    with served_disk(os.path.join(root, "nbd"), plugin, DISK_BYTES) as served:
+        make_file_system(served)
+        with mounted(served, point, "loop,noauto_da_alloc"):
+            try:
+                yield disk
+            finally:
+                disk.do("ok")
 
 
 class Writer(threading.Thread):
@@ -168,16 +139,13 @@ def try_node(node, disk, hang_s):
     assert {node.get(name)[0] for name in contents} == {200, 503}
 
 
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--penstockd", required=True)
     parser.add_argument("--hang-s", type=float, default=10)
     options = parser.parse_args()
-    missing = [tool for tool in ("nbdkit", "nbdfuse", "fusermount3") if not shutil.which(tool)]
-    if missing or os.getuid() != 0 or not os.path.exists("/dev/loop-control"):
-        print("skipped: no " + (missing[0] if missing else "root or loop device"))
+    if missing_tools():
+        print("skipped: no " + missing_tools())
         return
     with TestDirectory("failing-mountpath") as directory:
         with failing_disk(directory.path, os.path.join(directory.path, "mount")) as disk:

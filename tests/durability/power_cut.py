@@ -23,13 +23,15 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 import sys
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, ".."))
+from nbd_disk import (WAIT_S, make_file_system, missing_tools, mounted, of_python,  # noqa: E402
+                      served_disk)
 from node_process import Checks, NodeProcess, TestDirectory  # noqa: E402
 
 BUCKET = "cut"
@@ -39,68 +41,23 @@ SIZES = (100, 3000, 20_000, 120_000, 200_000, 700_000)
 HEAD = struct.Struct("<QQ")
 FLUSH = 2**64 - 1
 TORN_BYTES = 4096
-WAIT_S = 20
-
-
-def run(*command):
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
 
 
 @contextlib.contextmanager
-def mounted(image, directory):
+def data_on(image, directory):
     """The file system in `image` as the data directory of a node in `directory`."""
-    point = os.path.join(directory, "data")
-    os.makedirs(point, exist_ok=True)
-    run("mount", "-o", "loop", image, point)
-    try:
+    with mounted(image, os.path.join(directory, "data")):
         yield
-    finally:
-        unmount(point)
-
-
-def unmount(point):
-    """The files of a process that was killed are closed a little later when its ring had them."""
-    deadline = time.monotonic() + WAIT_S
-    while subprocess.run(["umount", point], check=False, capture_output=True).returncode != 0:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{point} cannot be unmounted")
-        time.sleep(0.005)
 
 
 @contextlib.contextmanager
 def recording_disk(directory):
     """Gives (a file that is the disk, the path of its log)."""
-    socket, served = os.path.join(directory, "nbd"), os.path.join(directory, "served")
     log = os.path.join(directory, "log")
-    os.makedirs(served)
-    disk = os.path.join(served, "disk")
-    with open(disk, "xb"):
-        pass  # nbdfuse mounts over a file
-    server = subprocess.Popen(
-        ["nbdkit", "--foreground", "--exit-with-parent", "--unix", socket, "python",
-         os.path.join(HERE, "recording_disk.py"), f"size={DISK_BYTES}",
-         f"image={os.path.join(directory, 'image')}", f"log={log}"], stdin=subprocess.DEVNULL)
-    bridge = None
-    try:
-        wait_until(lambda: os.path.exists(socket))
-        bridge = subprocess.Popen(["nbdfuse", disk, f"nbd+unix:///?socket={socket}"],
-                                  stdin=subprocess.DEVNULL)
-        wait_until(lambda: os.path.getsize(disk) == DISK_BYTES)
+    plugin = of_python("recording_disk.py", DISK_BYTES, image=os.path.join(directory, "image"),
+                       log=log)
+    with served_disk(os.path.join(directory, "nbd"), plugin, DISK_BYTES) as disk:
         yield disk, log
-    finally:
-        if bridge:
-            subprocess.run(["fusermount3", "-u", disk], check=False, timeout=60)
-            bridge.wait(WAIT_S)
-        server.terminate()
-        server.wait(WAIT_S)
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        if time.monotonic() > deadline:
-            raise RuntimeError("the recording disk did not start")
-        time.sleep(0.01)
 
 
 class History:
@@ -161,9 +118,9 @@ def work(node, log, histories, seed, seconds):
 def record(penstockd, directory, seed, seconds):
     """Gives the log's path, where the load began in it, and what was asked for."""
     with recording_disk(directory) as (disk, log):
-        run("mkfs.ext4", "-q", "-F", disk)
+        make_file_system(disk)
         at_work = os.path.join(directory, "work")
-        with mounted(disk, at_work):
+        with data_on(disk, at_work):
             node = NodeProcess(penstockd, at_work, "--rpc", "off")
             try:
                 node.create_bucket(BUCKET)
@@ -248,7 +205,7 @@ def look(penstockd, directory, image, histories, position):
     """Starts a node on the disk; gives the names that do not have what they must."""
     wrong = []
     after = os.path.join(directory, "after")
-    with mounted(image, after):
+    with data_on(image, after):
         node = NodeProcess(penstockd, after, "--rpc", "off")
         try:
             connection = http.client.HTTPConnection(node.host, node.port, timeout=WAIT_S)
@@ -274,9 +231,8 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--seconds", type=float, default=8)
     arguments = parser.parse_args()
-    missing = [tool for tool in ("nbdkit", "nbdfuse", "fusermount3") if not shutil.which(tool)]
-    if missing or os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-        print(f"skipped: needs root, /dev/fuse and {' '.join(missing) or 'a loop device'}")
+    if missing_tools():
+        print(f"skipped: no {missing_tools()}")
         print("0 passed, 0 failed")
         return 0
 

@@ -5,6 +5,7 @@
 #include "node/doors/ais/checksums.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/text.h"
+#include "node/service/stripe_rule.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -121,6 +122,16 @@ std::expected<void, ApiError> check_write_policy(const Json& changes) {
     return {};
 }
 
+std::expected<void, ApiError> check_sizes(const Json& changes) {
+    const auto chunks = changes.find("chunks");
+    if (chunks == changes.end()) return {};
+    for (const auto& [name, value] : chunks->items()) {
+        if (!value.is_string() || size_from_text(value.get_ref<const std::string&>())) continue;
+        return refuse_set(fmt::format("chunks.{} must be a size such as \"64MiB\"", name));
+    }
+    return {};
+}
+
 std::expected<void, ApiError> take_checksum(const Json& changes, BucketProperties& into) {
     const auto group = changes.find("checksum");
     if (group == changes.end() || !group->contains("type")) return {};
@@ -211,6 +222,7 @@ std::expected<BucketProperties, ApiError> changed_properties(BucketProperties pr
     TRY_STATUS(check_shape(known_properties(), changes, ""));
     TRY_STATUS(check_promises(changes));
     TRY_STATUS(check_write_policy(changes));
+    TRY_STATUS(check_sizes(changes));
     TRY_STATUS(take_checksum(changes, properties));
     TRY_STATUS(take_number(changes, "access", properties.access));
     TRY_STATUS(take_number(changes, "features", properties.features));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "node/doors/rpc/calls.h"
+#include "node/service/stripe_rule.h"
 
 namespace penstock::node::rpc {
 namespace {
@@ -48,6 +49,12 @@ bool apply(std::string_view name, const Value& value, BucketProperties& properti
         properties.access = value.number;
         return true;
     }
+    if ((name == "objsize_limit" || name == "chunk_size") && value.kind == Kind::positive) {
+        StripeRule rule = stripe_rule_of(properties);
+        (name == "chunk_size" ? rule.part_bytes : rule.above_bytes) = value.number;
+        set_stripe_rule(properties, rule);
+        return true;
+    }
     return false;
 }
 
@@ -62,7 +69,8 @@ std::optional<Failure> read_properties(Call& call, BucketProperties& properties)
                 Code::invalid,
                 fmt::format("\"{}\" is no property with such a value: durability "
                             "(group, none), checksum (none, xxhash, md5, crc32c, "
-                            "sha256, sha512), versioned (bool), access (uint), features (uint)",
+                            "sha256, sha512), versioned (bool), access (uint), features (uint), "
+                            "objsize_limit (uint), chunk_size (uint)",
                             key->kind == Kind::str ? key->text() : "?"),
                 {},
                 0,
@@ -74,13 +82,16 @@ std::optional<Failure> read_properties(Call& call, BucketProperties& properties)
 }
 
 void write_properties(Writer& writer, const BucketProperties& properties) {
-    writer.map(5);
+    const StripeRule rule = stripe_rule_of(properties);
+    writer.map(7);
     writer.pair("durability", properties.durability == Durability::group ? "group" : "none");
     writer.pair("checksum", name_of(properties.checksum));
     writer.text("versioned");
     writer.boolean(properties.is_versioned);
     writer.pair("access", properties.access);
     writer.pair("features", properties.features);
+    writer.pair("objsize_limit", rule.above_bytes);
+    writer.pair("chunk_size", rule.part_bytes);
 }
 
 }  // namespace

@@ -34,7 +34,9 @@ constexpr Parameter if_version{Name::if_version, Type::str, optional,
                                "Only if this is the object's version."};
 constexpr Parameter props{Name::props, Type::map, optional,
                           "durability (group, none), checksum (none, xxhash, md5, crc32c, sha256, "
-                          "sha512), versioned (bool), access (uint), features (uint)."};
+                          "sha512), versioned (bool), access (uint), features (uint); objects of "
+                          "more than objsize_limit (uint) bytes lie on all mountpaths, in parts of "
+                          "chunk_size (uint)."};
 constexpr Parameter limit{Name::limit, Type::unsigned_integer, optional,
                           "Entries at most, up to limits.list_entries."};
 constexpr Parameter page_token{Name::token, Type::str, optional,
@@ -101,7 +103,8 @@ constexpr ResultField bucket_stat_results[] = {
     {"name", Type::str, "The bucket's name."},
     {"provider", Type::str, "\"ais\": the bytes lie here."},
     {"created_ns", Type::unsigned_integer, "Nanoseconds since 1970."},
-    {"props", Type::map, "durability, checksum, versioned, access, features."}};
+    {"props", Type::map,
+     "durability, checksum, versioned, access, features, objsize_limit, chunk_size."}};
 
 constexpr Parameter list_parameters[] = {
     bucket,

@@ -1,0 +1,246 @@
+// Striped objects over the mountpaths of a set: reading their parts side by side, removing them,
+// and cleaning away what a crash left.
+//
+// A part belongs to the object that it names, as long as that object's current record has the
+// stripes that the part is of. Whatever was interrupted, this one question decides, so nothing else
+// is written down: a put writes its parts before the record, a removal removes the record first, a
+// move of either keeps both names.
+//
+// Who reads pins the stripes on its core, then looks for the first part; who removes them removes
+// the first part, then waits until no core has a pin.
+#include <algorithm>
+
+#include "node/store/mountpath_set.h"
+#include "node/store/store_impl.h"
+#include "node/store/stripe_source.h"
+
+namespace penstock::node {
+namespace {
+
+constexpr int attempts_max = 8;
+constexpr std::string_view tombstone_label = "stripes";
+
+std::pair<uint64_t, uint64_t> key_of(const Digest128& id) {
+    return {id.high, id.low};
+}
+
+bool is_not_found(const Error& error) {
+    return error.code == Errc::not_found;
+}
+
+std::unexpected<Error> part_is_missing() {
+    return fail(Errc::corrupt, "a part of the object is missing");
+}
+
+}  // namespace
+
+// -------------------------------------------------------------------------------------------------
+// Reading
+
+std::shared_ptr<void> MountpathSet::pin(uint32_t core, const Digest128& id) {
+    std::map<std::pair<uint64_t, uint64_t>, uint32_t>& pins = cores_[core]->pins;
+    const auto key = key_of(id);
+    pins[key] += 1;
+    return {&pins, [key](auto* from) {
+                const auto found = from->find(key);
+                if (--found->second == 0) from->erase(found);
+            }};
+}
+
+io::Task<Result<io::Body>> MountpathSet::open_stripes(uint32_t core, BucketId bucket,
+                                                      std::shared_ptr<const StripeLayout> layout,
+                                                      uint64_t offset, uint64_t size) {
+    if (size == 0) co_return io::Body();
+    Core& own = *cores_[core];
+    std::shared_ptr<void> pinned = pin(core, layout->id);
+    const std::string first = stripe_part_name(layout->id, layout->numbers.front());
+    CO_TRY_STATUS(co_await stat(core, {hidden_bucket(bucket), {}, first}));
+    StripeReads reads{own.reactor,
+                      own.buffers,
+                      own.gate,
+                      layout,
+                      offset,
+                      size,
+                      [this, core, bucket, layout](uint32_t index, uint64_t from, uint64_t bytes) {
+                          return open_part(core, bucket, layout, index, {from, bytes});
+                      },
+                      std::move(pinned)};
+    Result<io::Body> body = co_await open_stripe_body(std::move(reads));
+    if (!body && is_not_found(body.error())) co_return part_is_missing();
+    co_return body;
+}
+
+io::Task<Result<io::Body>> MountpathSet::open_part(uint32_t core, BucketId bucket,
+                                                   std::shared_ptr<const StripeLayout> layout,
+                                                   uint32_t index, ReadRange range) {
+    const std::string part = stripe_part_name(layout->id, layout->numbers[index]);
+    CO_TRY(OpenedObject opened, co_await get(core, {hidden_bucket(bucket), {}, part}, range));
+    if (opened.range.size != range.size) {
+        co_return fail(Errc::corrupt, "a part of the object has another size");
+    }
+    co_return std::move(opened.body);
+}
+
+io::Task<Result<uint64_t>> MountpathSet::verify_stripes(
+    uint32_t core, BucketId bucket, std::shared_ptr<const StripeLayout> layout) {
+    const std::shared_ptr<void> pinned = pin(core, layout->id);
+    uint64_t total = 0;
+    for (size_t index = 0; index < layout->numbers.size(); ++index) {
+        const std::string part = stripe_part_name(layout->id, layout->numbers[index]);
+        const Result<uint64_t> bytes = co_await verify(core, {hidden_bucket(bucket), {}, part});
+        if (!bytes && is_not_found(bytes.error()) && index > 0) co_return part_is_missing();
+        CO_TRY_STATUS(bytes);
+        total += *bytes;
+    }
+    co_return total;
+}
+
+// -------------------------------------------------------------------------------------------------
+// Removing
+
+io::Task<void> MountpathSet::drop_stripes(uint32_t core, ObjectName object,
+                                          std::shared_ptr<const StripeLayout> layout) {
+    const bool is_kept =
+        co_await io::on_core(cores_[core]->reactor, home(),
+                             [this, &object, &layout] { return has_stripes(object, layout->id); });
+    if (!is_kept) co_await remove_parts(core, object.bucket, *layout);
+}
+
+// Whether the object has these stripes now; true if that cannot be told. On core 0.
+io::Task<bool> MountpathSet::has_stripes(ObjectName object, Digest128 id) {
+    for (int attempt = 1; attempt < attempts_max; ++attempt) {
+        const std::shared_ptr<const View> seen = co_await settled_view(0);
+        const Owners owners = seen->map.owners_of(object);
+        for (const uint32_t slot : {owners.now, owners.before, owners.now}) {
+            const Member& member = *seen->members[slot];
+            if (seen->map.out(slot) || member.store == nullptr) co_return true;
+            if (!member.store->has(object)) continue;
+            const auto stripes = co_await member.store->stripes_of(member.local(0), object);
+            if (!stripes && !is_not_found(stripes.error())) co_return true;
+            if (stripes && *stripes && (*stripes)->id == id) co_return true;
+        }
+        if (view(0).number == seen->number) co_return false;
+    }
+    co_return true;
+}
+
+io::Task<void> MountpathSet::remove_parts(uint32_t core, BucketId bucket,
+                                          const StripeLayout& layout) {
+    const Status removed =
+        co_await io::on_core(cores_[core]->reactor, home(),
+                             [this, bucket, &layout] { return remove_parts_here(bucket, layout); });
+    if (removed || cancel_.is_cancelled()) co_return;
+    log_.warning("parts of an object that was replaced or removed stay until the next start",
+                 {{"reason", std::string_view(removed.error().context)}});
+}
+
+io::Task<Status> MountpathSet::remove_parts_here(BucketId bucket, const StripeLayout& layout) {
+    const BucketId hidden = hidden_bucket(bucket);
+    const std::string first = stripe_part_name(layout.id, layout.numbers.front());
+    const Result<Version> removed =
+        co_await remove(0, {hidden, tombstone_label, first}, {}, Durability::group);
+    if (!removed && !is_not_found(removed.error())) co_return fail(removed.error());
+    CO_TRY_STATUS(co_await await_unpinned(layout.id));
+    constexpr size_t batch_max = 1000;
+    for (size_t begin = 1; begin < layout.numbers.size(); begin += batch_max) {
+        const size_t end = std::min(begin + batch_max, layout.numbers.size());
+        std::vector<std::string> names;
+        for (size_t index = begin; index < end; ++index) {
+            names.push_back(stripe_part_name(layout.id, layout.numbers[index]));
+        }
+        const std::vector<std::string_view> views(names.begin(), names.end());
+        CO_TRY(const std::vector<Status> outcomes,
+               co_await remove_many(0, hidden, tombstone_label, views, Durability::group));
+        for (const Status& outcome : outcomes) {
+            if (!outcome && !is_not_found(outcome.error())) co_return outcome;
+        }
+    }
+    co_return Status();
+}
+
+io::Task<Status> MountpathSet::await_unpinned(Digest128 id) {
+    constexpr uint64_t look_ns = 20'000'000;
+    for (const auto& core : cores_) {
+        while (co_await io::on_core(home(), core->reactor,
+                                    [&core, id] { return is_pinned(*core, id); })) {
+            if (co_await home().sleep(home().within_ns(look_ns, &cancel_)) != 0) {
+                co_return fail(Errc::unavailable, "stopping");
+            }
+        }
+    }
+    co_return Status();
+}
+
+io::Task<bool> MountpathSet::is_pinned(Core& core, Digest128 id) {
+    co_return core.pins.contains(key_of(id));
+}
+
+// -------------------------------------------------------------------------------------------------
+// What a crash left, or a mountpath that was out of service
+
+void MountpathSet::start_cleaning() {
+    Result<io::Gate::Pass> pass = background_.enter();
+    if (pass) io::start_detached(clean_stripes(std::move(*pass)));
+}
+
+io::Task<void> MountpathSet::clean_stripes(io::Gate::Pass) {
+    co_await cleaning_.acquire();
+    const std::shared_ptr<const View> seen = cores_.front()->view;
+    Status status;
+    for (uint32_t slot = 0; slot < seen->members.size() && status; ++slot) {
+        const MountpathMap::Slot& placed = seen->map.slots()[slot];
+        if (placed.out || (!placed.is_now && !placed.was)) continue;
+        for (const BucketId bucket : host_.buckets()) {
+            if (cancel_.is_cancelled()) break;
+            status = co_await clean_bucket(*seen->members[slot], bucket);
+            if (!status) break;
+        }
+    }
+    cleaning_.release();
+    if (status || cancel_.is_cancelled()) co_return;
+    log_.warning("parts of objects that are no more were not cleaned away",
+                 {{"reason", std::string_view(status.error().context)}});
+}
+
+io::Task<Status> MountpathSet::clean_bucket(const Member& member, BucketId bucket) {
+    const BucketId hidden = hidden_bucket(bucket);
+    ListOptions options;
+    options.prefix = stripe_part_prefix;
+    options.limit = 1000;
+    Digest128 last;
+    bool is_kept = true;
+    for (bool is_last = false; !is_last;) {
+        CO_TRY(const ListPage page, co_await member.store->list(member.local(0), hidden, options));
+        for (const ListPage::Entry& entry : page.entries) {
+            const std::string_view part = page.name(entry);
+            const std::optional<Digest128> id = stripe_id_from(part);
+            if (!id) continue;
+            if (cancel_.is_cancelled()) co_return Status();
+            if (*id != last) is_kept = co_await is_part_kept(member, bucket, part, *id);
+            last = *id;
+            if (is_kept) continue;
+            const Result<Version> removed =
+                co_await remove(0, {hidden, tombstone_label, part}, {}, Durability::group);
+            if (!removed && !is_not_found(removed.error())) co_return fail(removed.error());
+        }
+        is_last = page.is_last || page.entries.empty();
+        if (!is_last) options.after = page.name(page.entries.back());
+    }
+    co_return Status();
+}
+
+io::Task<bool> MountpathSet::is_part_kept(const Member& member, BucketId bucket,
+                                          std::string_view part, Digest128 id) {
+    const Result<ObjectAttributes> attributes =
+        co_await member.store->stat(member.local(0), {hidden_bucket(bucket), {}, part});
+    if (!attributes) co_return true;
+    const auto& custom = attributes->custom;
+    const auto object =
+        std::ranges::find(custom, stripe_object_key, &CustomMetadata::value_type::first);
+    if (object == custom.end()) co_return true;
+    // Asked in this order: what is put is noted before its first part, and until its record counts.
+    if (striping_.contains(key_of(id))) co_return true;
+    co_return co_await has_stripes({bucket, {}, object->second}, id);
+}
+
+}  // namespace penstock::node
