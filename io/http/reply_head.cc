@@ -11,7 +11,7 @@ std::unexpected<Error> refuse(const char* what) {
     return fail(Errc::corrupt, std::string("the answer is no HTTP/1.1: ") + what);
 }
 
-// "HTTP/1.1 200 OK"; the phrase may be missing, its blank not.
+// "HTTP/1.1 200 OK"; the phrase may be missing.
 Status parse_status_line(std::string_view line, ReplyHead& head) {
     constexpr std::string_view version = "HTTP/1.1 ";
     constexpr size_t digits = 3;

@@ -407,6 +407,27 @@ TEST(HttpClient, RequestsSayWhatTheCallSays) {
     EXPECT_FALSE(Client::open(node.address(), options));
 }
 
+TEST(HttpClient, Addresses) {
+    for (const char* address :
+         {"http://127.0.0.1", "http://127.0.0.1/", "http://[::1]", "http://[::1]:5",
+          "https://127.0.0.1", "https://localhost:5/", "tls://127.0.0.1:5", "tls://localhost:5"}) {
+        const auto opened = Client::open(address);
+        EXPECT_TRUE(opened) << address << ": " << opened.error().context;
+    }
+    for (const char* address :
+         {"http:", "http://", "http://host/path", "http://a b", "http://127.0.0.1:x",
+          "http://127.0.0.1:99999", "https://", "https:///", "tls://127.0.0.1", "tls://",
+          "HTTP://127.0.0.1", "ftp://127.0.0.1:5"}) {
+        const auto opened = Client::open(address);
+        ASSERT_FALSE(opened) << address;
+        EXPECT_EQ(opened.error().code, Errc::invalid) << address;
+    }
+    const auto opened = Client::open("https://127.0.0.1", {.ca_file = "/no such file"});
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, Errc::invalid);
+    EXPECT_THAT(opened.error().context, HasSubstr("/no such file"));
+}
+
 TEST(HttpClient, AnswersThatCouldBeReadInTwoWaysAreRefused) {
     std::string answered;
     FakeNode node([&](const std::string&) { return Answer{answered, true}; });
