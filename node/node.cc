@@ -175,6 +175,7 @@ void Node::make_doors(const Settings& settings) {
     ais_->show_certificate([this](uint32_t core) { return tls_[core].get(); });
     admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, *access_,
                                          std::move(admin_cores));
+    admin_->show(storage_->mountpaths());
     std::vector<Admission*> admissions;
     for (uint32_t core = 0; core < cores.count(); ++core) {
         admissions_.push_back(std::make_unique<Admission>(admission_limits(settings)));
@@ -194,6 +195,7 @@ void Node::make_doors(const Settings& settings) {
         auto server = std::make_unique<rpc::Server>(
             storage_->service(), storage_->jobs(), identity_, *access_, *admissions_[core],
             cores.reactor(core), cores.buffers(core), tls_[core], rpc_limits(settings));
+        server->show(storage_->mountpaths());
         rpc_servers_[core] = server.get();
         return server;
     });

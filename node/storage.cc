@@ -112,8 +112,26 @@ Status Storage::open_jobs(JobsOptions options) {
         }
     }
     parts.clock = &clock_;
+    parts.resilver = [this] { return resilver_progress(); };
     TRY(jobs_, cores_->run_on(0, [&] { return Jobs::open(parts, options, log_); }));
+    // The set went on with its moves before there were jobs.
+    if (cores_->run_on(0, [this] { return store_->moves(0); }).is_moving) {
+        cores_->run_on(0, [this] { return show_moves(); });
+    }
     return {};
+}
+
+io::Task<ResilverProgress> Storage::resilver_progress() {
+    MoveFigures figures = co_await store_->moves(0);
+    co_return ResilverProgress{figures.is_moving, figures.objects, std::move(figures.outcome)};
+}
+
+io::Task<void> Storage::show_moves() {
+    const Result<std::string> id =
+        co_await jobs_->start(0, {.kind = JobKind::resilver, .owner = "node"});
+    if (id || id.error().code == Errc::unavailable) co_return;
+    log_.warning("moves between mountpaths go on without a job",
+                 {{"reason", std::string_view(id.error().context)}});
 }
 
 // Before there are cores: which directories these are, and whether they belong together.
@@ -267,6 +285,10 @@ std::vector<BucketId> Storage::Host::buckets() {
     storage_.metadata_->state(0)->for_each_bucket(
         [&ids](const std::shared_ptr<const Bucket>& bucket) { ids.push_back(bucket->id); });
     return ids;
+}
+
+void Storage::Host::moves_began() {
+    if (storage_.jobs_ != nullptr) io::start_detached(storage_.show_moves());
 }
 
 }  // namespace penstock::node

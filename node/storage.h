@@ -70,6 +70,7 @@ private:
         io::Task<Status> forget_metadata(MountpathDisks& of) override;
         io::Task<Status> keep_metadata(std::vector<MountpathDisks*> on) override;
         std::vector<BucketId> buckets() override;
+        void moves_began() override;
 
     private:
         Storage& storage_;
@@ -84,6 +85,8 @@ private:
     Status open_metadata();
     Status open_store(StoreOptions options, bool allows_missing);
     Status open_jobs(JobsOptions options);
+    io::Task<ResilverProgress> resilver_progress();
+    io::Task<void> show_moves();
     Result<std::string> identity_value(const std::string& key, size_t length);
 
     const Log& log_;

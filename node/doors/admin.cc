@@ -4,10 +4,12 @@
 
 #include <ctime>
 #include <fstream>
+#include <functional>
 
 #include "io/cores.h"
 #include "io/http/url.h"
 #include "node/doors/bearer.h"
+#include "node/store/mountpath_set.h"
 
 namespace penstock::node {
 namespace {
@@ -106,6 +108,41 @@ void write_store(MetricsText& text, const StoreUsage& usage) {
     text.sample("penstock_store_corruptions_total", {}, usage.corruptions);
 }
 
+void write_mountpaths(MetricsText& text, const std::vector<MountpathFigures>& all) {
+    struct Family {
+        std::string_view name;
+        std::string_view type;
+        std::string_view help;
+        std::function<uint64_t(const MountpathFigures&)> value;
+    };
+    const Family families[] = {
+        {"penstock_mountpath_in_service", "gauge", "1: it is; 0: its objects answer errors.",
+         [](const MountpathFigures& of) { return uint64_t{of.out.empty()}; }},
+        {"penstock_mountpath_objects", "gauge", "Objects whose names belong to it.",
+         [](const MountpathFigures& of) { return of.usage.objects; }},
+        {"penstock_mountpath_parts", "gauge", "Parts that lie on it.",
+         [](const MountpathFigures& of) { return of.usage.hidden_objects; }},
+        {"penstock_mountpath_used_bytes", "gauge", "Bytes that the store's files occupy on it.",
+         [](const MountpathFigures& of) { return of.usage.disk_bytes; }},
+        {"penstock_mountpath_available_bytes", "gauge", "Bytes left on its file system.",
+         [](const MountpathFigures& of) { return of.usage.space.available_bytes; }},
+        {"penstock_mountpath_capacity_bytes", "gauge", "Bytes of its file system.",
+         [](const MountpathFigures& of) { return of.usage.space.total_bytes; }},
+        {"penstock_mountpath_log_failures_total", "counter",
+         "Segments given up after an error of its device, since the start.",
+         [](const MountpathFigures& of) { return of.usage.log_failures; }},
+        {"penstock_mountpath_corruptions_total", "counter",
+         "Bytes or records on it that failed their check since the start.",
+         [](const MountpathFigures& of) { return of.usage.corruptions; }},
+    };
+    for (const Family& family : families) {
+        text.family(family.name, family.type, family.help);
+        for (const MountpathFigures& of : all) {
+            text.sample(family.name, {{"mountpath", of.path}}, family.value(of));
+        }
+    }
+}
+
 void write_admission(MetricsText& text, const CoreFigures& sum) {
     text.family("penstock_buffer_bytes", "gauge", "Of bodies that are coming or going.");
     text.sample("penstock_buffer_bytes", {}, sum.buffer_bytes);
@@ -178,6 +215,7 @@ io::Task<std::string> AdminDoor::metrics_text(uint32_t core) {
     MetricsText text;
     write_requests(text, sum.requests);
     write_store(text, service_.usage());
+    if (mountpaths_ != nullptr) write_mountpaths(text, co_await mountpaths_->figures(core));
     text.family("penstock_buckets", "gauge", "Buckets.");
     text.sample("penstock_buckets", {}, uint64_t{service_.buckets(core).size()});
     text.family("penstock_metadata_version", "counter", "Changes of the metadata.");

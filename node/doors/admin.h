@@ -26,6 +26,8 @@ struct CoreFigures {
     std::array<uint64_t, bounded_class_count> refused{};
 };
 
+class MountpathSet;
+
 class AdminDoor {
 public:
     struct Core {
@@ -38,6 +40,9 @@ public:
               std::vector<Core> cores)
         : service_(service), node_(node), access_(access), cores_(std::move(cores)) {}
 
+    // Until then there are no figures of each mountpath; it outlives the door.
+    void show(MountpathSet& mountpaths) { mountpaths_ = &mountpaths; }
+
     static bool is_for(std::string_view path) { return path == "/metrics" || path == "/health"; }
     // `is_draining`: the node is stopping and takes no new work.
     io::Task<io::http::Response> handle(uint32_t core, io::http::Request& request,
@@ -49,6 +54,7 @@ private:
     ObjectService& service_;
     const NodeIdentity& node_;
     const Access& access_;
+    MountpathSet* mountpaths_ = nullptr;
     std::vector<Core> cores_;
 };
 

@@ -21,11 +21,11 @@ enum class JobKind : uint8_t {
     copy_bucket = 3,    // everything, or a prefix
     rename_bucket = 4,  // one command of the metadata, however many objects
     promote = 5,        // adopts files of the server
-    // Those have nothing to do on one node with one mountpath: they begin, and end.
+    // Those, but for `resilver`, have nothing to do on one node: they begin, and end.
     evict_cold = 6,
     clean_up = 7,
     rebalance = 8,
-    resilver = 9,
+    resilver = 9,  // lasts as long as objects move between mountpaths; one at a time
     warm_up = 10,
     scrub = 11,  // of one bucket, or of all
 };

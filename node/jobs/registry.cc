@@ -154,6 +154,10 @@ io::Task<uint32_t> Jobs::stop_jobs(uint32_t core, JobFilter filter, std::string 
 
 io::Task<Result<std::string>> Jobs::start_here(JobSpec spec) {
     CO_TRY(const io::Gate::Pass pass, gate_.enter());
+    // There is one set of moves: who asks again is told of the job that is there.
+    if (spec.kind == JobKind::resilver) {
+        if (const JobPointer alive = alive_of(spec.kind)) co_return alive->id;
+    }
     if (alive_count_ >= options_.alive_max) {
         co_return fail(Errc::unavailable, "too many jobs are alive");
     }
@@ -172,6 +176,13 @@ io::Task<Result<std::string>> Jobs::start_here(JobSpec spec) {
     }
     forget_past();
     co_return job->id;
+}
+
+Jobs::JobPointer Jobs::alive_of(JobKind kind) const {
+    const auto found = std::ranges::find_if(jobs_, [kind](const JobPointer& job) {
+        return job->spec.kind == kind && !job->ended.is_cancelled();
+    });
+    return found == jobs_.end() ? nullptr : *found;
 }
 
 io::Task<Result<Jobs::JobPointer>> Jobs::make_job(JobSpec spec) {
@@ -307,12 +318,13 @@ io::Task<Status> Jobs::act(Job& job) {
             co_return co_await promote_files(run);
         case JobKind::scrub:
             co_return co_await scrub(run);
+        case JobKind::resilver:
+            co_return co_await resilver(run);
         case JobKind::evict_cold:
         case JobKind::clean_up:
         case JobKind::rebalance:
-        case JobKind::resilver:
         case JobKind::warm_up:
-            break;  // one node with one mountpath has nothing to do for them
+            break;  // one node has nothing to do for them
     }
     co_return Status();
 }

@@ -45,6 +45,13 @@ struct JobsOptions {
     std::string promote_root = "/var/lib/ais/promote";
 };
 
+// How far the moves between mountpaths are.
+struct ResilverProgress {
+    bool is_moving = false;
+    uint64_t objects = 0;  // moved since the moves began
+    Status outcome;        // of the last round
+};
+
 // What the registry stands on; all of it outlives it.
 struct JobsParts {
     ObjectService* service = nullptr;
@@ -53,6 +60,8 @@ struct JobsParts {
     io::Pool* pool = nullptr;
     io::BlockingDisk* disk = nullptr;  // the data directory
     const Clock* clock = nullptr;
+    // On core 0; null: nothing ever moves.
+    std::function<io::Task<ResilverProgress>()> resilver;
 };
 
 class Jobs {
@@ -104,6 +113,7 @@ private:
     // Beginning and ending.
     io::Task<Status> check(const JobSpec& spec);
     Status check_copy(const JobSpec& spec);
+    JobPointer alive_of(JobKind kind) const;
     io::Task<Result<JobPointer>> make_job(JobSpec spec);
     std::string new_id(JobKind kind);
     void adopt(JournaledJob found);

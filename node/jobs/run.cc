@@ -84,6 +84,11 @@ bool JobRun::is_destination_there() {
     return found != nullptr && found->id == job_.bucket;
 }
 
+io::Task<ResilverProgress> JobRun::resilver_progress() {
+    if (!jobs_.parts_.resilver) co_return ResilverProgress();
+    co_return co_await jobs_.parts_.resilver();
+}
+
 void JobRun::done(uint64_t objects, uint64_t bytes) {
     job_.progress.objects += objects;
     job_.progress.bytes += bytes;

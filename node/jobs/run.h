@@ -23,6 +23,8 @@ public:
     io::BufferPool& buffers() { return *jobs_.parts_.buffers; }
     io::Pool& pool() { return *jobs_.parts_.pool; }
     const JobsOptions& options() const { return jobs_.options_; }
+    // Nothing moves where there is nobody to ask.
+    io::Task<ResilverProgress> resilver_progress();
     const JobSpec& spec() const;
     // Part of this was done before a crash: what is not there any more was done.
     bool is_resumed() const;
@@ -63,6 +65,7 @@ io::Task<Status> copy_many(JobRun& run);
 io::Task<Status> rename_bucket(JobRun& run);
 io::Task<Status> promote_files(JobRun& run);
 io::Task<Status> scrub(JobRun& run);
+io::Task<Status> resilver(JobRun& run);
 
 // `invalid` unless the source is a relative path without "..", `not_found` unless it is a file or
 // directory below the root; whether it is a directory. Waits for the disk: on the pool.

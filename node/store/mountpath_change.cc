@@ -296,6 +296,14 @@ io::Task<Status> MountpathSet::await_moves() {
     co_return move_outcome_;
 }
 
+io::Task<MoveFigures> MountpathSet::moves(uint32_t core) {
+    co_return co_await io::on_core(cores_[core]->reactor, home(), [this] { return moves_here(); });
+}
+
+io::Task<MoveFigures> MountpathSet::moves_here() {
+    co_return MoveFigures{is_moving_, moved_objects_, move_outcome_};
+}
+
 io::Task<std::vector<MountpathFigures>> MountpathSet::figures_here() {
     std::vector<MountpathFigures> all;
     for (const auto& member : members_) {

@@ -14,7 +14,10 @@ void MountpathSet::start_moving() {
     Result<io::Gate::Pass> pass = background_.enter();
     if (!pass) return;  // stopping: the next start goes on
     is_moving_ = true;
+    moved_objects_ = 0;
+    move_outcome_ = Status();
     io::start_detached(move_until_done(std::move(*pass)));
+    host_.moves_began();
 }
 
 io::Task<void> MountpathSet::move_until_done(io::Gate::Pass) {
@@ -106,6 +109,7 @@ io::Task<void> MountpathSet::move_one(Moves& moves, uint32_t slot, uint32_t to, 
         const Result<bool> done =
             co_await owner.store->take_over(owner.local(0), name, *from.store, from.local(0));
         if (!done) moved = fail(done.error());
+        if (done && *done) moved_objects_ += 1;
     }
     moves.slots.release();
     if (moved) co_return;

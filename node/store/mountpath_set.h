@@ -56,6 +56,15 @@ public:
     // The node's metadata is to lie on the first few of these, which are in service.
     virtual io::Task<Status> keep_metadata(std::vector<MountpathDisks*> on) = 0;
     virtual std::vector<BucketId> buckets() = 0;
+    // Objects begin to move in the background; moves() says how far that is.
+    virtual void moves_began() = 0;
+};
+
+// What is being moved since the set changed last, or since the start.
+struct MoveFigures {
+    bool is_moving = false;
+    uint64_t objects = 0;  // moved; parts of striped objects count as such
+    Status outcome;        // of the last round: why the first that stayed could not be moved
 };
 
 struct MountpathSetOptions {
@@ -119,6 +128,7 @@ public:
     // Waits until every object is where it belongs: `unavailable` if some cannot be moved now.
     io::Task<Status> settle(uint32_t core);
     io::Task<std::vector<MountpathFigures>> figures(uint32_t core);
+    io::Task<MoveFigures> moves(uint32_t core);
 
     // Store.
     io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectName name, io::Body body,
@@ -344,6 +354,7 @@ private:
     io::Task<Status> await_moves();
     io::Task<void> retire(io::Gate::Pass pass, Member& member);
     io::Task<std::vector<MountpathFigures>> figures_here();
+    io::Task<MoveFigures> moves_here();
     Member* member_at(const std::string& path);
     RegisteredMountpath& entry_of(const Member& member);
     Status check_all_in() const;
@@ -391,6 +402,7 @@ private:
     io::Cancel cancel_;
     bool is_moving_ = false;  // move_until_done() runs
     bool is_watching_ = false;
+    uint64_t moved_objects_ = 0;
     Status move_outcome_;        // of its last round
     io::Event move_round_done_;  // pulsed
     // Stripes of objects that are being put, and of those of which only the next start will know

@@ -97,6 +97,30 @@ class Set(Node):
                 return 200, names
 
 
+def resilver(node):
+    """The newest job of this kind."""
+    status, _, body = node.request("GET", "/v1/cluster?what=status",
+                                   json.dumps({"kind": "resilver"}).encode())
+    assert status == 200, (status, body)
+    return json.loads(body)
+
+
+def check_figures(node, paths):
+    """Each mountpath is seen by itself, wherever figures are."""
+    text = node.request("GET", "/metrics")[2].decode()
+    objects = {}
+    for line in text.splitlines():
+        if line.startswith("penstock_mountpath_objects{"):
+            label, value = line.rsplit(" ", 1)
+            objects[label.split('"')[1]] = int(value)
+    assert sorted(objects) == sorted(paths) and min(objects.values()) > 0, objects
+    assert sum(objects.values()) == len(node.list()[1]), objects
+    _, _, body = node.request("GET", "/v1/reverse/daemon?what=node_status",
+                              headers={"Ais-Node-Id": node.node_id})
+    capacity = json.loads(body)["capacity"]["mountpaths"]
+    assert sorted(capacity) == sorted(paths), capacity
+
+
 class Refused(Exception):
     def __init__(self, status, line):
         super().__init__(f"exit status {status}: {line}")
@@ -244,9 +268,17 @@ def test_changes(penstockd, root, kept, kills):
         status, _, body = node.mountpath("PUT", "attach-mp", d)
         assert status == 200, (status, body)
         assert node.mountpath("PUT", "attach-mp", d)[0] == 409
+        assert resilver(node)["uuid"]
         assert node.mountpath("POST", "rescan-mp", d)[0] == 200
+        deadline = time.monotonic() + 10
+        while resilver(node)["end_time"] == 0:
+            assert time.monotonic() < deadline, "the job outlives the moves"
+            time.sleep(0.02)
+        job = resilver(node)
+        assert not job["err"] and not job["aborted"], job
         end(loads, kept)
         check(node, kept)
+        check_figures(node, [os.path.join(root, name) for name in "abcd"])
         assert d in node.mountpaths()["available"]
         assert node.mountpath("POST", "disable-mp", d)[0] == 200
         assert node.mountpath("POST", "disable-mp", d)[0] == 204

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,7 +22,8 @@
 
 namespace penstock::node {
 class MountpathSet;
-}
+struct MountpathFigures;
+}  // namespace penstock::node
 
 namespace penstock::node::ais {
 
@@ -66,7 +68,9 @@ struct Call {
     Place place = Place::cluster;
     std::optional<BucketName> bucket;
     bool is_authorized = false;
-    MountpathSet* mountpaths = nullptr;             // null: of a service without disks
+    MountpathSet* mountpaths = nullptr;  // null: of a service without disks
+    // Of each of them, once a query that shows them has asked.
+    std::shared_ptr<const std::vector<MountpathFigures>> mountpath_figures;
     const CertificateOf* certificate_of = nullptr;  // may be empty
 
     io::http::Method method() const { return request.head.method; }

@@ -11,6 +11,7 @@
 #include "node/doors/ais/mountpaths.h"
 #include "node/doors/ais/names.h"
 #include "node/doors/ais/text.h"
+#include "node/store/mountpath_set.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -149,6 +150,15 @@ bool is_allowed_for_daemon(Method method) {
            method == Method::del;
 }
 
+// Whatever shows capacities shows them of each mountpath.
+io::Task<void> see_mountpaths(Call& call) {
+    const std::string_view what = call.query.find("what").value_or("");
+    const bool is_shown = what == "node_stats" || what == "node_status" || what == "disk";
+    if (!is_shown || call.mountpaths == nullptr) co_return;
+    call.mountpath_figures = std::make_shared<const std::vector<MountpathFigures>>(
+        co_await call.mountpaths->figures(call.core));
+}
+
 }  // namespace
 
 io::Task<Reply> handle_health(Call& call) {
@@ -165,6 +175,7 @@ io::Task<Reply> handle_health(Call& call) {
 io::Task<Reply> handle_daemon(Call& call, std::string_view rest) {
     if (!is_allowed_for_daemon(call.method())) co_return refuse_method(daemon_allowed);
     if (call.method() != Method::get) co_return co_await change_node(call, rest);
+    co_await see_mountpaths(call);
     co_return describe_node(call, call.query.find("what").value_or(""), Role::gateway);
 }
 
@@ -185,6 +196,7 @@ io::Task<Reply> handle_reverse(Call& call, std::string_view rest) {
     if (is_target && call.query.find("what").value_or("") == "mountpaths") {
         co_return json_reply(call, co_await mountpaths_json(call));
     }
+    co_await see_mountpaths(call);
     co_return describe_node(call, call.query.find("what").value_or(""),
                             is_target ? Role::target : Role::gateway);
 }
@@ -199,6 +211,7 @@ io::Task<Reply> handle_cluster(Call& call, std::string_view rest) {
             co_return json_reply(
                 call, {{"targets", {{call.node.node_id, co_await mountpaths_json(call)}}}});
         }
+        co_await see_mountpaths(call);
         co_return describe_cluster(call, what);
     }
     if (is_one_of(cluster_paths, first)) co_return refuse_not_built(first);

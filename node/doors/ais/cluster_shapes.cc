@@ -10,6 +10,7 @@
 #include "node/doors/ais/routes.h"
 #include "node/doors/ais/system_figures.h"
 #include "node/doors/ais/text.h"
+#include "node/store/mountpath_set.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -47,29 +48,44 @@ uint64_t percent(uint64_t part, uint64_t whole) {
     return whole == 0 ? 0 : part / (whole / 100 + 1);
 }
 
+uint64_t used_of(const io::DiskSpace& space) {
+    return space.total_bytes - std::min(space.total_bytes, space.available_bytes);
+}
+
 OrderedJson capacity_json(const Call& call, Role role) {
     if (role == Role::gateway) {
         return {{"mountpaths", nullptr}, {"cs_err", ""}, {"total_used", "0"}, {"total_avail", "0"},
                 {"pct_max", 0},          {"pct_avg", 0}, {"pct_min", 0}};
     }
-    const StoreUsage usage = call.service.usage();
-    const uint64_t used =
-        usage.space.total_bytes - std::min(usage.space.total_bytes, usage.space.available_bytes);
-    const uint64_t used_percent = percent(used, usage.space.total_bytes);
-    const std::string available = std::to_string(usage.space.available_bytes);
-    OrderedJson mountpath = {{"mountpath_label", ""},
-                             {"fs", {{"Fs", call.node.data_path}, {"FsType", ""}, {"FsID", "0,0"}}},
-                             {"disks", {"-"}},
-                             {"used", std::to_string(used)},
-                             {"avail", available},
-                             {"pct_used", used_percent}};
-    return {{"mountpaths", {{call.node.data_path, std::move(mountpath)}}},
+    OrderedJson mountpaths = OrderedJson::object();
+    io::DiskSpace sum;
+    uint64_t percent_max = 0;
+    uint64_t percent_min = 100;
+    const auto add = [&](const std::string& path, const io::DiskSpace& space) {
+        const uint64_t used_percent = percent(used_of(space), space.total_bytes);
+        mountpaths[path] = {{"mountpath_label", ""},
+                            {"fs", {{"Fs", path}, {"FsType", ""}, {"FsID", "0,0"}}},
+                            {"disks", {"-"}},
+                            {"used", std::to_string(used_of(space))},
+                            {"avail", std::to_string(space.available_bytes)},
+                            {"pct_used", used_percent}};
+        sum.total_bytes += space.total_bytes;
+        sum.available_bytes += space.available_bytes;
+        percent_max = std::max(percent_max, used_percent);
+        percent_min = std::min(percent_min, used_percent);
+    };
+    if (call.mountpath_figures != nullptr) {
+        for (const MountpathFigures& of : *call.mountpath_figures) add(of.path, of.usage.space);
+    } else {
+        add(call.node.data_path, call.service.usage().space);
+    }
+    return {{"mountpaths", std::move(mountpaths)},
             {"cs_err", ""},
-            {"total_used", std::to_string(used)},
-            {"total_avail", available},
-            {"pct_max", used_percent},
-            {"pct_avg", used_percent},
-            {"pct_min", used_percent}};
+            {"total_used", std::to_string(used_of(sum))},
+            {"total_avail", std::to_string(sum.available_bytes)},
+            {"pct_max", percent_max},
+            {"pct_avg", percent(used_of(sum), sum.total_bytes)},
+            {"pct_min", std::min(percent_min, percent_max)}};
 }
 
 // The counters that clients cannot do without. Ours are under /metrics.

@@ -230,7 +230,8 @@ constexpr ResultField node_results[] = {
     {"io_backend", Type::str, "uring or epoll."},
     {"cores", Type::unsigned_integer, "That serve."},
     {"pid", Type::unsigned_integer, "The process."},
-    {"mountpaths", Type::array, "Of {path, total_bytes, available_bytes, corruptions}."}};
+    {"mountpaths", Type::array,
+     "Of {path, in_service, objects, total_bytes, available_bytes, corruptions}."}};
 constexpr ResultField cluster_results[] = {
     {"cluster", Type::str, "Its id."},
     {"version", Type::unsigned_integer, "Of the metadata: grows with each change."},

@@ -2,6 +2,7 @@
 
 #include "io/base/units.h"
 #include "node/doors/rpc/calls.h"
+#include "node/store/mountpath_set.h"
 
 namespace penstock::node::rpc {
 namespace {
@@ -92,6 +93,12 @@ io::Task<void> node_status(Call& call) {
     const NodeIdentity& node = call.context().node;
     const StoreUsage usage = call.service().usage();
     const uint64_t now_ns = call.context().reactor.clock().wall_ns();
+    std::vector<MountpathFigures> all;
+    if (call.context().mountpaths != nullptr) {
+        all = co_await call.context().mountpaths->figures(call.core());
+    } else {
+        all.push_back({.path = node.data_path, .usage = usage});
+    }
     Writer writer = call.reply();
     writer.map(10);
     writer.pair("node", node.node_id);
@@ -104,14 +111,18 @@ io::Task<void> node_status(Call& call) {
     writer.pair("cores", node.cores);
     writer.pair("pid", node.pid);
     writer.text("mountpaths");
-    writer.array(1);
-    writer.map(4);
-    writer.text("path");
-    writer.name(node.data_path);
-    writer.pair("total_bytes", usage.space.total_bytes);
-    writer.pair("available_bytes", usage.space.available_bytes);
-    writer.pair("corruptions", usage.corruptions);
-    co_return;
+    writer.array(static_cast<uint32_t>(all.size()));
+    for (const MountpathFigures& of : all) {
+        writer.map(6);
+        writer.text("path");
+        writer.name(of.path);
+        writer.text("in_service");
+        writer.boolean(of.out.empty());
+        writer.pair("objects", of.usage.objects);
+        writer.pair("total_bytes", of.usage.space.total_bytes);
+        writer.pair("available_bytes", of.usage.space.available_bytes);
+        writer.pair("corruptions", of.usage.corruptions);
+    }
 }
 
 io::Task<void> cluster_status(Call& call) {

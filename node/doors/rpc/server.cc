@@ -110,6 +110,10 @@ uint32_t Server::connection_count() const {
     return static_cast<uint32_t>(state_->connections.size());
 }
 
+void Server::show(MountpathSet& mountpaths) {
+    state_->context.mountpaths = &mountpaths;
+}
+
 const RequestMetrics& Server::metrics() const {
     return state_->context.metrics;
 }

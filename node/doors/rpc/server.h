@@ -32,6 +32,8 @@ public:
     // the deadline is cut.
     io::Task<void> stop(uint64_t deadline_ns) override;
 
+    // For node.status; before the first call. It outlives the server.
+    void show(MountpathSet& mountpaths);
     const RequestMetrics& metrics() const;
     uint64_t leased_bytes() const;
 

@@ -25,7 +25,8 @@
 
 namespace penstock::node {
 class Jobs;
-}
+class MountpathSet;
+}  // namespace penstock::node
 
 namespace penstock::node::rpc {
 
@@ -48,8 +49,9 @@ struct Context {
 
     ObjectService& service;
     const Access& access;
-    Jobs* jobs = nullptr;            // set before the first call
-    Admission* admission = nullptr;  // none: everything is taken on
+    Jobs* jobs = nullptr;                // set before the first call
+    MountpathSet* mountpaths = nullptr;  // null: of a service without disks
+    Admission* admission = nullptr;      // none: everything is taken on
     const NodeIdentity& node;
     io::Reactor& reactor;
     io::BufferPool& buffers;

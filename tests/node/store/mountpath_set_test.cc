@@ -205,7 +205,12 @@ TEST_F(MountpathSetTest, AttachAndDetachMoveObjectsAsTheyAre) {
     ASSERT_TRUE(harness.run(harness.set().attach(0, "/b")));
     // Found before they are moved, too.
     expect_all(harness, 60);
+    EXPECT_EQ(harness.moves_begun, 1);
     ASSERT_TRUE(harness.run(harness.set().settle(0)));
+    const MoveFigures moves = harness.run(harness.set().moves(0));
+    EXPECT_FALSE(moves.is_moving);
+    EXPECT_TRUE(moves.outcome);
+    EXPECT_EQ(moves.objects, harness.objects_at("/b"));
     ASSERT_TRUE(harness.run(harness.set().attach(0, "/c")));
     ASSERT_TRUE(harness.run(harness.set().settle(0)));
     expect_all(harness, 60);

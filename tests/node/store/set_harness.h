@@ -69,6 +69,7 @@ public:
         co_return Status();
     }
     std::vector<BucketId> buckets() override { return {{1}, {2}}; }
+    void moves_began() override { ++moves_begun; }
 
     template <typename T>
     T run(io::Task<T> task) {
@@ -126,6 +127,7 @@ public:
     }
 
     std::vector<std::string> metadata_on;
+    int moves_begun = 0;
 
 private:
     struct Opened {
