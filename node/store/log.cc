@@ -81,13 +81,18 @@ io::Task<Status> RecordLog::sync() {
     ASSERT(reactor_.is_current_thread());
     const Lsn target = written_end_;
     const uint64_t failures_before = stats_.failures;
-    while (durable_ < target && undurable_bytes_ > 0) {
+    const uint64_t lost_before = stats_.lost_tails;
+    // While a tail moves to another segment it is nowhere else, and not durable.
+    while (durable_ < target && (undurable_bytes_ > 0 || is_broken_)) {
         if (stats_.failures > failures_before + 2) {
             co_return fail(Errc::io_error, "the log cannot be made durable");
         }
         wants_flush_ = true;
         work_.set();
         co_await durable_moved_.wait();
+    }
+    if (stats_.lost_tails != lost_before) {
+        co_return fail(Errc::io_error, "the end of the log is lost");
     }
     co_return Status();
 }
@@ -115,7 +120,7 @@ io::Task<Status> RecordLog::start(LogStart start, std::vector<TailRecord> tail) 
         std::vector<std::unique_ptr<Group>> groups;
         for (const TailRecord& record : tail) adopt_tail(groups, record);
         CO_TRY_STATUS(co_await move_groups(groups, durable_));
-        last_durable_ = std::move(groups.back());
+        for (auto& group : groups) keep_durable(std::move(group));
     }
     is_started_ = true;
     io::start_detached(run());
@@ -496,7 +501,7 @@ void RecordLog::release(Lsn end) {
         undurable_.pop_front();
         for (Entry& entry : group->entries) tell(entry, Status());
         if (!group->is_mark) undurable_bytes_ -= group->bytes;
-        last_durable_ = std::move(group);
+        keep_durable(std::move(group));
     }
     if (undurable_bytes_ > 0) undurable_since_ns_ = reactor_.now_ns();
 }

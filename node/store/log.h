@@ -155,6 +155,7 @@ private:
     io::Task<void> commit_next();
     io::Task<void> commit_marks(uint32_t count, uint8_t flags);
     void adopt_tail(std::vector<std::unique_ptr<Group>>& groups, const TailRecord& record);
+    void keep_durable(std::unique_ptr<Group> group);
     io::Task<void> write_newest();
     io::Task<Status> make_room(uint32_t bytes, bool is_privileged);
     void refuse_waiting(const Error& error, bool also_privileged);
@@ -226,8 +227,9 @@ private:
     uint64_t told_count_ = 0;         // writers that are done but have not gone on yet
     std::unique_ptr<Active> active_;  // null: the next group needs a new segment
     std::deque<std::unique_ptr<Group>> undurable_;  // written, or being written, in order
-    std::unique_ptr<Group> last_durable_;           // may share a page with the undurable ones
-    uint64_t undurable_bytes_ = 0;                  // that somebody is to be told about or may read
+    // Those before them that may share a page with them: the last one, and what ends in its page.
+    std::deque<std::unique_ptr<Group>> durable_tail_;
+    uint64_t undurable_bytes_ = 0;  // that somebody is to be told about or may read
     uint64_t undurable_since_ns_ = 0;
     Lsn written_end_ = 0;
     Lsn durable_ = 0;

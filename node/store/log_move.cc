@@ -41,11 +41,14 @@ io::Task<void> RecordLog::move_tail() {
     if (!moved) {
         active_.reset();
         stats_.lost_tails += 1;
+        written_end_ = durable_;
     }
     for (const auto& group : groups) {
         for (Entry& entry : group->entries) tell(entry, moved);
     }
-    if (moved && !groups.empty()) last_durable_ = std::move(groups.back());
+    for (auto& group : groups) {
+        if (moved) keep_durable(std::move(group));
+    }
     is_broken_ = false;
     pulse_durable();
 }
@@ -55,22 +58,36 @@ std::vector<std::unique_ptr<RecordLog::Group>> RecordLog::take_tail(Lsn& previou
     std::vector<std::unique_ptr<Group>> groups;
     const uint64_t durable_bytes = uint64_t{block_of(durable_)} * block_bytes;
     const uint64_t page_begin = round_down(durable_bytes, page_bytes);
-    if (last_durable_ != nullptr && !last_durable_->entries.empty() &&
-        last_durable_->end == durable_) {
-        std::erase_if(last_durable_->entries, [&](const Entry& entry) {
+    const bool is_known = !durable_tail_.empty() && durable_tail_.back()->end == durable_;
+    for (auto& group : durable_tail_) {
+        std::erase_if(group->entries, [&](const Entry& entry) {
             return entry.place.offset_bytes() + entry.bytes <= page_begin ||
                    entry.place.segment != segment_of(durable_);
         });
-        if (!last_durable_->entries.empty()) {
-            previous_end = begin_of(last_durable_->entries.front().place);
-            groups.push_back(std::move(last_durable_));
-        }
+        if (!is_known || group->entries.empty()) continue;
+        if (groups.empty()) previous_end = begin_of(group->entries.front().place);
+        groups.push_back(std::move(group));
     }
     for (auto& group : undurable_) groups.push_back(std::move(group));
     undurable_.clear();
     undurable_bytes_ = 0;
-    last_durable_.reset();
+    durable_tail_.clear();
     return groups;
+}
+
+// Commits and marks that end in one page are all written over by the next group's first page.
+void RecordLog::keep_durable(std::unique_ptr<Group> group) {
+    durable_tail_.push_back(std::move(group));
+    const Lsn end = durable_tail_.back()->end;
+    const uint64_t page_begin =
+        round_down(uint64_t{block_of(end)} * block_bytes, uint64_t{page_bytes});
+    while (durable_tail_.size() > 1) {
+        const Lsn first_end = durable_tail_.front()->end;
+        const bool is_in_page = segment_of(first_end) == segment_of(end) &&
+                                uint64_t{block_of(first_end)} * block_bytes > page_begin;
+        if (is_in_page) break;
+        durable_tail_.pop_front();
+    }
 }
 
 io::Task<Status> RecordLog::move_groups(std::vector<std::unique_ptr<Group>>& groups,
@@ -233,7 +250,7 @@ io::Task<Status> RecordLog::activate(Lsn previous_end, bool is_privileged, uint6
     active_ = std::make_unique<Active>(number, spare_bytes_, uint64_t{0}, std::move(file),
                                        is_spare_of_reserve_);
     newest_bytes_ = spare_bytes_;
-    last_durable_.reset();
+    durable_tail_.clear();
     if (is_started_) start_spare();
     co_return Status();
 }

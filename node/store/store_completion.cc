@@ -367,7 +367,7 @@ io::Task<Result<std::vector<StoreImpl::HiddenEntry>>> StoreImpl::hidden_entries(
     std::vector<HiddenEntry> entries;
     CO_TRY_STATUS(co_await home().io.disk->pool().run(*home().io.reactor, [&]() -> Status {
         return catalogue->scan_from({hidden_bucket_bit}, [&](const Catalogue::Entry& entry) {
-            if (entry.bucket == quarantine_bucket) return;
+            if (entry.bucket == quarantine_bucket || stripe_id_from(entry.name)) return;
             entries.push_back({visible_bucket(entry.bucket), std::string(entry.name)});
         });
     }));
