@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import http.client
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -46,7 +47,8 @@ class Disk:
 def failing_disk(root, point):
     disk = Disk(root, point)
     plugin = of_python("failing_disk.py", DISK_BYTES, mode=disk.mode_path)
-    with served_disk(os.path.join(root, "nbd"), plugin, DISK_BYTES) as served:
+    with served_disk(os.path.join(root, "nbd"), plugin, DISK_BYTES,
+                     subprocess.DEVNULL) as served:
         make_file_system(served)
         with mounted(served, point, "loop,noauto_da_alloc"):
             try:

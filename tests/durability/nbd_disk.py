@@ -32,16 +32,16 @@ def wait_until(holds, seconds=WAIT_S):
 
 
 @contextlib.contextmanager
-def served_disk(directory, plugin, size_bytes):
-    """`plugin`: nbdkit's own arguments. Gives a file in `directory`, which is made, that is the
-    disk."""
+def served_disk(directory, plugin, size_bytes, errors=None):
+    """`plugin`: nbdkit's own arguments; `errors`: where it writes what went wrong. Gives a file in
+    `directory`, which is made, that is the disk."""
     os.makedirs(directory, exist_ok=True)
     socket, served = os.path.join(directory, "nbd"), os.path.join(directory, "served")
     with open(served, "xb"):
         pass  # nbdfuse mounts over a file
     server = subprocess.Popen(
         ["nbdkit", "--foreground", "--exit-with-parent", "--unix", socket, *plugin],
-        stdin=subprocess.DEVNULL)
+        stdin=subprocess.DEVNULL, stderr=errors)
     bridge = None
     try:
         wait_until(lambda: os.path.exists(socket))
