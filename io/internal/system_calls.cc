@@ -81,6 +81,23 @@ Address address_from(const SystemAddress& system) {
     }
 }
 
+namespace {
+
+// What every TCP connection of ours wants: small answers go out at once.
+void set_connection_options(int socket, const Address& address) {
+    const int on = 1;
+    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // fails on Unix sockets: fine
+    // Inside one host nothing is congested: the algorithm that is always there and never paces.
+    // BBR, the default of some hosts, paces by timers and costs eight times as much CPU from 1 MiB
+    // on (io/DESIGN.md). Connections that leave the host keep what its administrator chose.
+    constexpr std::string_view unpaced = "reno";
+    if (address.is_loopback()) {
+        setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, unpaced.data(), unpaced.size());
+    }
+}
+
+}  // namespace
+
 int32_t open_listener(const Address& address, uint32_t backlog) {
     const SystemAddress system = system_address_from(address);
     const int socket =
@@ -89,7 +106,7 @@ int32_t open_listener(const Address& address, uint32_t backlog) {
     const int on = 1;
     // A restarted node takes its port back while old connections still linger.
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    set_connection_options(socket);  // accepted connections inherit them
+    set_connection_options(socket, address);  // accepted connections inherit them
     if (bind(socket, system.get(), system.size) != 0 ||
         listen(socket, static_cast<int>(backlog)) != 0) {
         const int error = errno;
@@ -104,13 +121,8 @@ int32_t open_socket(const Address& address) {
     const int socket =
         ::socket(system.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (socket < 0) return -errno;
-    set_connection_options(socket);
+    set_connection_options(socket, address);
     return socket;
-}
-
-void set_connection_options(int socket) {
-    const int on = 1;
-    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // fails on Unix sockets: fine
 }
 
 Address bound_address(int socket) {

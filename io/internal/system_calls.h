@@ -26,8 +26,6 @@ Address address_from(const SystemAddress& address);
 int32_t open_listener(const Address& address, uint32_t backlog);
 // A socket of the family that `address` needs, not connected.
 int32_t open_socket(const Address& address);
-// What every TCP connection of ours wants: small answers go out at once.
-void set_connection_options(int socket);
 Address bound_address(int socket);
 Address connected_address(int socket);
 uint32_t unread_bytes(int socket);
