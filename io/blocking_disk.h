@@ -25,9 +25,15 @@ enum class OpenMode : uint8_t {
     read,           // must exist
     write,          // must exist; reads too
     create,         // must not exist (`exists` otherwise); reads too
+    write_direct,   // as write, past the page cache: reads and writes must be aligned
     create_direct,  // as create, but writes go past the page cache: they must be aligned
     read_direct,    // as read, past the page cache: reads must be aligned
 };
+
+constexpr bool is_direct(OpenMode mode) {
+    return mode == OpenMode::write_direct || mode == OpenMode::create_direct ||
+           mode == OpenMode::read_direct;
+}
 
 // What direct files ask of offsets, sizes and memory.
 constexpr uint32_t direct_alignment = 4096;

@@ -39,7 +39,7 @@ public:
           pool_(pool),
           file_(std::move(file)),
           path_(std::move(path)),
-          is_direct_(mode == OpenMode::create_direct || mode == OpenMode::read_direct) {}
+          is_direct_(is_direct(mode)) {}
     ~KernelFile() override { Closing::start(pool_, std::move(file_)); }
 
     bool try_read_exactly(MutableBytes buffer, uint64_t offset) override;

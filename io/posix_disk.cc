@@ -224,6 +224,8 @@ int flags_of(OpenMode mode) {
             return O_RDWR;
         case OpenMode::create:
             return O_RDWR | O_CREAT | O_EXCL;
+        case OpenMode::write_direct:
+            return O_RDWR | O_DIRECT;
         case OpenMode::create_direct:
             return O_RDWR | O_CREAT | O_EXCL | O_DIRECT;
         case OpenMode::read_direct:

@@ -103,14 +103,14 @@ Status MemoryHandle::check_writable(DiskCallKind kind) const {
 }
 
 Result<size_t> MemoryHandle::read(MutableBytes buffer, uint64_t offset) {
-    if (is_direct()) TRY_STATUS(check_direct(buffer, offset, DiskCallKind::read, path_));
+    if (is_direct(mode_)) TRY_STATUS(check_direct(buffer, offset, DiskCallKind::read, path_));
     TRY_STATUS(model_->begin(DiskCallKind::read, path_));
     return model_->with_state(
         [&](MemoryState& state) { return state.node(id_).live.read(buffer, offset); });
 }
 
 bool MemoryHandle::try_read_exactly(MutableBytes buffer, uint64_t offset) {
-    if (is_direct() || !model_->go_on(DiskCallKind::read, path_)) return false;
+    if (is_direct(mode_) || !model_->go_on(DiskCallKind::read, path_)) return false;
     return model_->with_state([&](MemoryState& state) {
         return state.node(id_).live.read(buffer, offset) == buffer.size();
     });
@@ -118,7 +118,7 @@ bool MemoryHandle::try_read_exactly(MutableBytes buffer, uint64_t offset) {
 
 Result<Written> MemoryHandle::begin_write(Bytes bytes, uint64_t offset) {
     TRY_STATUS(check_writable(DiskCallKind::write));
-    if (is_direct()) TRY_STATUS(check_direct(bytes, offset, DiskCallKind::write, path_));
+    if (is_direct(mode_)) TRY_STATUS(check_direct(bytes, offset, DiskCallKind::write, path_));
     TRY_STATUS(model_->begin(DiskCallKind::write, path_));
     return model_->with_state(
         [&](MemoryState& state) { return state.begin_write(id_, bytes, offset); });

@@ -86,9 +86,6 @@ public:
     const std::string& path() const { return path_; }
 
 private:
-    bool is_direct() const {
-        return mode_ == OpenMode::create_direct || mode_ == OpenMode::read_direct;
-    }
     Status check_writable(DiskCallKind kind) const;
 
     std::shared_ptr<MemoryModel> model_;

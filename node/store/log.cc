@@ -111,11 +111,8 @@ io::Task<Status> RecordLog::start(LogStart start, std::vector<TailRecord> tail) 
 
     if (start.is_open) {
         const uint32_t number = segment_of(start.end);
-        CO_TRY(std::unique_ptr<io::File> file,
-               co_await disk_.open(segment_path(number), io::OpenMode::write));
-        active_ =
-            std::make_unique<Active>(number, start.segment_bytes,
-                                     uint64_t{block_of(start.end)} * block_bytes, std::move(file));
+        CO_TRY_STATUS(co_await open_active(number, start.segment_bytes,
+                                           uint64_t{block_of(start.end)} * block_bytes, false));
     } else if (!tail.empty()) {
         std::vector<std::unique_ptr<Group>> groups;
         for (const TailRecord& record : tail) adopt_tail(groups, record);
@@ -179,10 +176,11 @@ io::Task<void> RecordLog::close_log() {
     // of them fails, the next start finds an unclosed log, which is nothing worse than slower.
     if (!undurable_.empty()) start_flush();
     co_await flush_done_.wait();
-    const uint64_t end = active_ == nullptr ? 0 : active_->end;
-    const auto count = static_cast<uint32_t>((page_bytes - end % page_bytes) / block_bytes);
-    if (is_broken_ || active_ == nullptr || !active_->has_room_for(count * block_bytes)) co_return;
-    co_await commit_marks(count, record_is_closing);
+    if (is_broken_ || active_ == nullptr) co_return;
+    const uint32_t to_page_end = active_->bytes_to_page_end();
+    const uint32_t bytes = to_page_end > 0 ? to_page_end : page_bytes;
+    if (!active_->has_room_for(bytes)) co_return;
+    co_await commit_marks(bytes / block_bytes, record_is_closing);
     if (is_broken_) co_return;
     start_flush();
     co_await flush_done_.wait();
@@ -200,7 +198,18 @@ io::Task<void> RecordLog::commit_next() {
         refuse_waiting(room.error(), first.is_privileged);
         co_return;
     }
-    undurable_.push_back(build_group());
+    size_t count = 0;
+    if (waiting_bytes(active_->end, count) >= options_.direct_group_bytes_min &&
+        active_->bytes_to_page_end() > 0) {
+        // What is written past the page cache shares no page with what is in it.
+        const uint32_t gap = active_->bytes_to_page_end();
+        if (active_->room_bytes() >= gap + placed_bytes_max(first)) {
+            co_await commit_marks(gap / block_bytes, 0);
+            co_return;
+        }
+    }
+    const uint32_t bytes = waiting_bytes(active_->end, count);
+    undurable_.push_back(build_group(count, bytes));
     co_await write_newest();
 }
 
@@ -228,7 +237,8 @@ io::Task<void> RecordLog::write_newest() {
     stats_.bytes += group.bytes;
     has_written_ = true;
     last_write_ns_ = reactor_.now_ns();
-    const Status written = co_await active_->file->write_exactly(group.written(), group.offset);
+    const Status written =
+        co_await active_->file_for(group).write_exactly(group.written(), group.offset);
     if (!written) {
         give_up_segment(written.error());
     } else {
@@ -275,20 +285,24 @@ void RecordLog::refuse_waiting(const Error& error, bool also_privileged) {
     waiting_ = std::move(kept);
 }
 
-std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
-    uint32_t bytes = active_->end == 0 ? header_bytes() : 0;
+// What the next group takes if it begins at `at`, and of how many writers it is.
+uint32_t RecordLog::waiting_bytes(uint64_t at, size_t& count) const {
+    uint32_t bytes = at == 0 ? header_bytes() : 0;
     const uint64_t room = active_->room_bytes();
-    size_t count = 0;
+    count = 0;
     for (const Waiter* waiter : waiting_) {
         if (active_->is_of_reserve && !waiter->is_privileged) break;
-        const uint32_t more = placed_bytes(*waiter, active_->end + bytes);
+        const uint32_t more = placed_bytes(*waiter, at + bytes);
         if (count > 0 && bytes + more > options_.group_bytes_max) break;
         if (bytes + more > room) break;
         bytes += more;
         ++count;
     }
-    ASSERT(count > 0);
+    return bytes;
+}
 
+std::unique_ptr<RecordLog::Group> RecordLog::build_group(size_t count, uint32_t bytes) {
+    ASSERT(count > 0);
     auto group = std::make_unique<Group>();
     group->begin(buffers_, active_->end, bytes);
     group->entries.reserve(count + 1);
@@ -305,6 +319,14 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group() {
         if (waiter->durability == Durability::group) group->wants_sync = true;
     }
     ASSERT(group->bytes == bytes);
+    const auto gap = static_cast<uint32_t>(round_up(active_->end + bytes, page_bytes) -
+                                           (active_->end + bytes));
+    if (bytes >= options_.direct_group_bytes_min && active_->bytes_to_page_end() == 0 &&
+        active_->has_room_for(bytes + gap + mark_bytes)) {
+        add_gap(*group, gap);
+        group->is_direct = true;
+        bytes += gap;
+    }
     active_->end += bytes;
     if (undurable_bytes_ == 0) undurable_since_ns_ = reactor_.now_ns();
     undurable_bytes_ += bytes;
@@ -441,7 +463,7 @@ io::Task<Status> RecordLog::sync_groups(std::vector<Group*> groups) {
         for (Group* group : groups) {
             if (!group->holds_back(phase)) continue;
             has_any = true;
-            CO_TRY_STATUS(co_await write_held_back(file, *group, phase));
+            CO_TRY_STATUS(co_await write_held_back(*group, phase));
         }
         if (!has_any) continue;
         CO_TRY_STATUS(co_await file.sync());
@@ -450,11 +472,19 @@ io::Task<Status> RecordLog::sync_groups(std::vector<Group*> groups) {
     co_return Status();
 }
 
-io::Task<Status> RecordLog::write_held_back(io::File& file, Group& group, uint32_t phase) {
+io::Task<Status> RecordLog::write_held_back(Group& group, uint32_t phase) {
+    io::File& file = active_->file_for(group);
     for (const Group::HeldBack& held : group.held_back) {
         if (held.phase != phase) continue;
         std::memcpy(group.buffer.data() + held.offset, held.block.data(), block_bytes);
-        CO_TRY_STATUS(co_await file.write_exactly(held.block, group.offset + held.offset));
+        Bytes bytes = held.block;
+        uint64_t at = group.offset + held.offset;
+        if (group.is_direct) {
+            const uint64_t page = round_down(held.offset, page_bytes);
+            bytes = group.written().subspan(page, page_bytes);
+            at = group.offset + page;
+        }
+        CO_TRY_STATUS(co_await file.write_exactly(bytes, at));
     }
     std::erase_if(group.held_back,
                   [phase](const Group::HeldBack& held) { return held.phase == phase; });

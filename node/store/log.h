@@ -37,6 +37,8 @@ struct LogOptions {
     Digest128 directory_id;
     uint64_t map_version = 1;
     uint32_t group_bytes_max = 1 << 20;
+    // Groups from this size on are written past the page cache, in whole pages of their own.
+    uint32_t direct_group_bytes_min = 64 << 10;
     // Payloads from this size on begin with a page of their segment.
     uint32_t aligned_payload_bytes_min = 48 << 10;
     // So much may wait for a background sync when nobody asked for one (Durability::none).
@@ -159,7 +161,8 @@ private:
     io::Task<void> write_newest();
     io::Task<Status> make_room(uint32_t bytes, bool is_privileged);
     void refuse_waiting(const Error& error, bool also_privileged);
-    std::unique_ptr<Group> build_group();
+    uint32_t waiting_bytes(uint64_t at, size_t& count) const;
+    std::unique_ptr<Group> build_group(size_t count, uint32_t bytes);
     void add_record(Group& group, const RecordDraft& draft, Waiter* waiter);
     uint32_t gap_before(const RecordDraft& draft, uint64_t at) const;
     uint32_t placed_bytes(const Waiter& waiter, uint64_t at) const;
@@ -176,7 +179,7 @@ private:
     void start_flush();
     io::Task<void> flush();
     io::Task<Status> sync_groups(std::vector<Group*> groups);
-    static io::Task<Status> write_held_back(io::File& file, Group& group, uint32_t phase);
+    io::Task<Status> write_held_back(Group& group, uint32_t phase);
     void pulse_durable();
     void release(Lsn end);
     void release_without_sync(Group& group);
@@ -195,6 +198,8 @@ private:
     // Segments.
     void seal(Lsn end);
     io::Task<Status> activate(Lsn previous_end, bool is_privileged, uint64_t bytes);
+    io::Task<Status> open_active(uint32_t number, uint64_t bytes, uint64_t end,
+                                 bool is_of_reserve);
     io::Task<Status> await_spare(bool is_privileged, uint64_t bytes);
     void start_spare();
     io::Task<void> create_spare(io::Gate::Pass pass, bool is_privileged, uint64_t bytes_min);

@@ -245,13 +245,21 @@ io::Task<Status> RecordLog::activate(Lsn previous_end, bool is_privileged, uint6
     const uint64_t wanted = bytes + header_bytes() + mark_bytes + end_of_archive_bytes;
     CO_TRY_STATUS(co_await await_spare(is_privileged, wanted));
     const uint32_t number = std::exchange(spare_, 0);
-    CO_TRY(std::unique_ptr<io::File> file,
-           co_await disk_.open(segment_path(number), io::OpenMode::write));
-    active_ = std::make_unique<Active>(number, spare_bytes_, uint64_t{0}, std::move(file),
-                                       is_spare_of_reserve_);
+    CO_TRY_STATUS(co_await open_active(number, spare_bytes_, 0, is_spare_of_reserve_));
     newest_bytes_ = spare_bytes_;
     durable_tail_.clear();
     if (is_started_) start_spare();
+    co_return Status();
+}
+
+io::Task<Status> RecordLog::open_active(uint32_t number, uint64_t bytes, uint64_t end,
+                                        bool is_of_reserve) {
+    const std::string path = segment_path(number);
+    CO_TRY(std::unique_ptr<io::File> file, co_await disk_.open(path, io::OpenMode::write));
+    CO_TRY(std::unique_ptr<io::File> direct_file,
+           co_await disk_.open(path, io::OpenMode::write_direct));
+    active_ = std::make_unique<Active>(number, bytes, end, std::move(file),
+                                       std::move(direct_file), is_of_reserve);
     co_return Status();
 }
 
@@ -291,7 +299,12 @@ io::Task<void> RecordLog::create_spare(io::Gate::Pass, bool is_privileged, uint6
     if (is_spare_of_reserve_) status = Status();
     if (status) {
         const uint32_t number = next_segment_++;
-        const SegmentMaking making{disk_, buffers_, is_spare_urgent_, cancel_};
+        // Somebody waits, or will: the active segment fills up faster than this one grows.
+        const std::function<bool(uint64_t)> is_urgent = [this, bytes](uint64_t written) {
+            if (is_spare_urgent_ || active_ == nullptr) return true;
+            return active_->end * bytes > written * active_->bytes;
+        };
+        const SegmentMaking making{disk_, buffers_, is_urgent, cancel_};
         status = co_await create_segment(number, bytes, making);
         if (status) {
             spare_ = number;

@@ -63,6 +63,7 @@ struct RecordLog::Group {
     std::vector<HeldBack> held_back;
     bool wants_sync = false;
     bool is_mark = false;
+    bool is_direct = false;  // begins and ends with a page: written past the page cache
 
     // The buffer for `expected_bytes` of records at `at`.
     void begin(io::BufferPool& buffers, uint64_t at, uint32_t expected_bytes) {
@@ -91,6 +92,7 @@ struct RecordLog::Active {
     uint64_t bytes = 0;
     uint64_t end = 0;  // where the next group goes
     std::unique_ptr<io::File> file;
+    std::unique_ptr<io::File> direct_file;  // the same one, past the page cache
     bool is_of_reserve = false;  // made for what gives space back: others may not use it up
 
     uint64_t room_bytes() const {
@@ -98,6 +100,10 @@ struct RecordLog::Active {
         return bytes > kept ? bytes - kept : 0;
     }
     bool has_room_for(uint32_t more) const { return end + end_of_archive_bytes + more <= bytes; }
+    uint32_t bytes_to_page_end() const {
+        return static_cast<uint32_t>(round_up(end, page_bytes) - end);
+    }
+    io::File& file_for(const Group& group) const { return group.is_direct ? *direct_file : *file; }
     Lsn lsn(uint64_t at) const { return lsn_at(number, static_cast<uint32_t>(at / block_bytes)); }
 };
 

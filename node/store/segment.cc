@@ -14,7 +14,7 @@ constexpr std::string_view extension = ".tar";
 constexpr const char* new_segment_path = "segment.new";
 
 // Past the page cache: through it, these zeros were a quarter of what a small durable PUT cost.
-// Between two pieces the device is others' for as long as the piece took, unless somebody waits.
+// Between two pieces the device is others' for as long as the piece took, unless it is urgent.
 io::Task<Status> fill_with_zeros(io::File& file, uint64_t bytes, const SegmentMaking& making) {
     io::Buffer zeros = making.buffers.take(static_cast<uint32_t>(std::min<uint64_t>(bytes, 1_MiB)));
     std::ranges::fill(zeros.bytes(), std::byte{0});
@@ -23,7 +23,7 @@ io::Task<Status> fill_with_zeros(io::File& file, uint64_t bytes, const SegmentMa
         const uint64_t begun_ns = reactor.now_ns();
         const uint64_t part = std::min<uint64_t>(zeros.size(), bytes - at);
         CO_TRY_STATUS(co_await file.write_exactly(zeros.bytes().first(part), at));
-        if (making.is_urgent) continue;
+        if (making.is_urgent(at + part)) continue;
         const uint64_t pause_ns = reactor.now_ns() - begun_ns;
         if (co_await reactor.sleep(reactor.within_ns(pause_ns, &making.cancel)) != 0) {
             co_return fail(Errc::unavailable, "stopping");

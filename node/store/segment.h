@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,8 +48,9 @@ std::optional<uint32_t> segment_number(std::string_view file_name);
 struct SegmentMaking {
     io::Disk& disk;
     io::BufferPool& buffers;
-    const bool& is_urgent;  // somebody waits for it: no pauses for others' work
-    io::Cancel& cancel;     // ends the pauses, and the making with `unavailable`
+    // Whether, with so many of its bytes written, it may come too late: no pauses for others' work.
+    const std::function<bool(uint64_t)>& is_urgent;
+    io::Cancel& cancel;  // ends the pauses, and the making with `unavailable`
 };
 
 // A file of zeros that survives a power cut, name and all. Whatever fails, no file stays behind
