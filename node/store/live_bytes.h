@@ -45,6 +45,15 @@ public:
     uint64_t bucket_bytes(BucketId bucket) const { return of(buckets_, bucket.value); }
     uint64_t total_bytes() const { return total_bytes_; }
 
+    // For the snapshot at a stop: by segment number, by bucket id; nothing is counted with 0.
+    const std::unordered_map<uint32_t, uint64_t>& segments() const { return segments_; }
+    const std::unordered_map<uint64_t, uint64_t>& buckets() const { return buckets_; }
+    void restore_segment(uint32_t number, uint64_t bytes) {
+        segments_[number] = bytes;
+        total_bytes_ += bytes;
+    }
+    void restore_bucket(BucketId bucket, uint64_t bytes) { buckets_[bucket.value] = bytes; }
+
 private:
     template <typename Map>
     static uint64_t of(const Map& map, typename Map::key_type key) {

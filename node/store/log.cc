@@ -319,8 +319,8 @@ std::unique_ptr<RecordLog::Group> RecordLog::build_group(size_t count, uint32_t 
         if (waiter->durability == Durability::group) group->wants_sync = true;
     }
     ASSERT(group->bytes == bytes);
-    const auto gap = static_cast<uint32_t>(round_up(active_->end + bytes, page_bytes) -
-                                           (active_->end + bytes));
+    const auto gap =
+        static_cast<uint32_t>(round_up(active_->end + bytes, page_bytes) - (active_->end + bytes));
     if (bytes >= options_.direct_group_bytes_min && active_->bytes_to_page_end() == 0 &&
         active_->has_room_for(bytes + gap + mark_bytes)) {
         add_gap(*group, gap);

@@ -198,8 +198,7 @@ private:
     // Segments.
     void seal(Lsn end);
     io::Task<Status> activate(Lsn previous_end, bool is_privileged, uint64_t bytes);
-    io::Task<Status> open_active(uint32_t number, uint64_t bytes, uint64_t end,
-                                 bool is_of_reserve);
+    io::Task<Status> open_active(uint32_t number, uint64_t bytes, uint64_t end, bool is_of_reserve);
     io::Task<Status> await_spare(bool is_privileged, uint64_t bytes);
     void start_spare();
     io::Task<void> create_spare(io::Gate::Pass pass, bool is_privileged, uint64_t bytes_min);

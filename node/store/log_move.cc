@@ -258,8 +258,8 @@ io::Task<Status> RecordLog::open_active(uint32_t number, uint64_t bytes, uint64_
     CO_TRY(std::unique_ptr<io::File> file, co_await disk_.open(path, io::OpenMode::write));
     CO_TRY(std::unique_ptr<io::File> direct_file,
            co_await disk_.open(path, io::OpenMode::write_direct));
-    active_ = std::make_unique<Active>(number, bytes, end, std::move(file),
-                                       std::move(direct_file), is_of_reserve);
+    active_ = std::make_unique<Active>(number, bytes, end, std::move(file), std::move(direct_file),
+                                       is_of_reserve);
     co_return Status();
 }
 

@@ -5,6 +5,7 @@
 
 #include "io/base/bytes.h"
 #include "io/parallel.h"
+#include "node/store/locator_snapshot.h"
 #include "node/store/upload.h"
 
 namespace penstock::node {
@@ -173,7 +174,31 @@ struct Names::Loading {
     bool is_whole = true;
 };
 
+bool Names::load_snapshot(const std::function<bool(BucketId)>& is_live) {
+    LocatorFacts facts;
+    facts.directory_key = directory_key_;
+    facts.position = catalogue_->position();
+    facts.entry_count = catalogue_->count();
+    const Result<bool> loaded = load_locator(disk_.blocking(), is_live, facts, locator_);
+    if (!loaded) {
+        log_.warning("the locator is filled from the catalogue",
+                     {{"reason", std::string_view(loaded.error().context)}});
+        return false;
+    }
+    if (!*loaded) return false;
+    live_ = std::move(facts.live);
+    content_bytes_ = facts.content_bytes;
+    file_content_bytes_ = facts.file_content_bytes;
+    hidden_count_ = facts.hidden_count;
+    entry_count_ = facts.entry_count;
+    snapshot_position_ = facts.position;
+    snapshot_entry_count_ = facts.entry_count;
+    return true;
+}
+
 Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole) {
+    is_whole = true;
+    if (load_snapshot(is_live)) return Status();
     constexpr uint32_t parts = 2;
     std::array<Loading, parts> loadings;
     io::OneAtATime publishing;
@@ -199,7 +224,6 @@ Status Names::load(const std::function<bool(BucketId)>& is_live, bool& is_whole)
         publishing.run([&] { publish_loaded(loading); });
     }));
     entry_count_ = 0;
-    is_whole = true;
     for (Loading& loading : loadings) {
         publish_loaded(loading);
         entry_count_ += loading.count;
@@ -435,7 +459,28 @@ void Names::forget_dropped(const Digest128& digest, BucketId bucket,
     if (place->is_in_files()) on_files(*place);
 }
 
-io::Task<void> Names::stop() {
+// After it there is a snapshot of this state, or none. Without one a start is slower, no more.
+void Names::save_snapshot(uint64_t saved_names_min) {
+    const bool is_there =
+        snapshot_position_ == written_position_ && snapshot_entry_count_ == entry_count_;
+    if (is_there && snapshot_position_ != 0) return;
+    // What is in quarantine, or was not written, is known to the catalogue and the log alone.
+    const bool is_wanted =
+        locator_.count() >= saved_names_min && pending_.empty() && quarantined_.empty();
+    if (!is_wanted) {
+        (void)remove_locator(disk_.blocking());
+        return;
+    }
+    const Status saved = save_locator(disk_.blocking(),
+                                      {directory_key_, written_position_, entry_count_,
+                                       content_bytes_, file_content_bytes_, hidden_count_, live_},
+                                      locator_);
+    if (saved) return;
+    log_.warning("the locator was not saved; the next start is slower",
+                 {{"reason", std::string_view(saved.error().context)}});
+}
+
+io::Task<void> Names::stop(uint64_t saved_names_min) {
     cancel_.cancel();
     work_.set();
     co_await gate_.close();
@@ -444,7 +489,11 @@ io::Task<void> Names::stop() {
     const Status written = co_await write_batch(true);
     if (!written) log_.warning("the catalogue was not closed; the next start is slower");
     writing_.release();
-    co_await disk_.pool().run(reactor_, [this] { catalogue_.reset(); });
+    const bool is_settled = written.has_value();
+    co_await disk_.pool().run(reactor_, [this, is_settled, saved_names_min] {
+        catalogue_.reset();
+        if (is_settled) save_snapshot(saved_names_min);
+    });
 }
 
 }  // namespace penstock::node

@@ -91,7 +91,8 @@ public:
     }
     // Removes all of a bucket's names; tells the places of those that have files of their own.
     io::Task<Status> drop_bucket(BucketId bucket, std::function<void(const Place&)> on_files);
-    io::Task<void> stop();
+    // From so many names on the locator is saved for the next start (locator_snapshot.h).
+    io::Task<void> stop(uint64_t saved_names_min);
 
     const LiveBytes& live() const { return live_; }
     // Buckets whose names the catalogue has although they are gone: found by load(), taken once.
@@ -119,6 +120,8 @@ private:
         int64_t delta = 0;
     };
 
+    bool load_snapshot(const std::function<bool(BucketId)>& is_live);
+    void save_snapshot(uint64_t saved_names_min);
     void publish_loaded(Loading& loading);
     // A name whose record is damaged.
     struct Quarantined {
@@ -161,6 +164,9 @@ private:
     uint64_t content_bytes_ = 0;
     uint64_t file_content_bytes_ = 0;
     uint64_t hidden_count_ = 0;
+    // Of the snapshot that is on the disk; no catalogue that has entries stands at 0.
+    Lsn snapshot_position_ = 0;
+    uint64_t snapshot_entry_count_ = 0;
 
     io::Gate gate_;
     io::Cancel cancel_;

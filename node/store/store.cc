@@ -292,7 +292,10 @@ io::Task<void> StoreImpl::stop() {
     co_await background_.close();
     if (compactor_ != nullptr) co_await compactor_->stop();
     if (records_ != nullptr) co_await records_->stop();
-    if (names_ != nullptr) co_await names_->stop();
+    if (names_ != nullptr) {
+        const bool has_room = space_ != nullptr && !space_->is_scarce();
+        co_await names_->stop(has_room ? options_.saved_names_min : UINT64_MAX);
+    }
     io::Disk& disk = *home().io.disk;
     co_await disk.pool().run(*home().io.reactor, [this] { lock_.reset(); });
     for (const auto& core : cores_) {

@@ -175,6 +175,8 @@ struct StoreOptions {
     // From this on its content begins with a page of its segment, for sendfile; at least 1.
     uint32_t aligned_payload_bytes_min = 48 << 10;
     uint64_t catalogue_cache_bytes = 32 << 20;
+    // From so many objects on a stop leaves the locator as a file, for a quick start.
+    uint64_t saved_names_min = 100'000;
     uint64_t map_version = 1;
     bool is_compacting = true;  // in the background; compact() works without it
     // After so long without a new part an upload, or an append that was not flushed, is dropped.

@@ -87,6 +87,7 @@ public:
         options_.reserve_bytes = 64 << 10;
         options_.catalogue_cache_bytes = 0;  // in memory: rebuilt at each start
         options_.is_compacting = false;      // only when a test says so
+        options_.saved_names_min = 1;
     }
     ~StoreHarness() { stop(); }
 
