@@ -164,6 +164,7 @@ io::Task<Status> StoreImpl::start_log(Recovered recovered) {
     options.directory_id = identity_.id;
     options.map_version = options_.map_version;
     options.aligned_payload_bytes_min = options_.aligned_payload_bytes_min;
+    options.direct_group_bytes_min = options_.direct_group_bytes_min;
     space_ = std::make_unique<Space>(*home().io.disk, options_.reserve_bytes);
     records_ = std::make_unique<RecordLog>(
         *home().io.disk, *home().io.buffers, *space_, options,

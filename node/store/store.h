@@ -174,6 +174,7 @@ struct StoreOptions {
     uint32_t small_object_bytes_max = 128 << 10;  // up to this an object lies in the log
     // From this on its content begins with a page of its segment, for sendfile; at least 1.
     uint32_t aligned_payload_bytes_min = 48 << 10;
+    uint32_t direct_group_bytes_min = 64 << 10;  // of the log (LogOptions)
     uint64_t catalogue_cache_bytes = 32 << 20;
     // From so many objects on a stop leaves the locator as a file, for a quick start.
     uint64_t saved_names_min = 100'000;

@@ -88,6 +88,7 @@ public:
         options_.catalogue_cache_bytes = 0;  // in memory: rebuilt at each start
         options_.is_compacting = false;      // only when a test says so
         options_.saved_names_min = 1;
+        options_.direct_group_bytes_min = 3 << 10;  // both ways of writing are seen
     }
     ~StoreHarness() { stop(); }
 
