@@ -36,18 +36,16 @@ def put_against_disk(bench, table):
     """PUT of 64 KiB by 32 writers, and of one object of 256 MiB, against writing in order."""
     node = bench.node("put-disk")
     node.create_bucket(BUCKET)
+    large = os.urandom(1 << 20) * 256
     small_rates, large_rates, disk_rates = [], [], []
-
-    def put_rate(size, writers, objects):
-        document = penstock_bench(node, "--op", "put", "--size", size, "--objects", objects,
-                                  "--connections", writers, "--clients", writers,
-                                  "--duration", f"{bench.seconds + 1}s")
-        return document["bytes"] / document["seconds"]
-
-    for _ in range(bench.rounds):
+    for turn in range(bench.rounds):
         disk_rates.append(fio(bench, rw="write", bs="1M", iodepth=4, size="2G"))
-        small_rates.append(put_rate("64KiB", 32, 100_000))
-        large_rates.append(put_rate("256MiB", 1, 4))
+        load, _ = bench.load(node, "/", 32, seconds=bench.seconds + 1, script="put.lua",
+                             script_arguments=(BUCKET, 64 << 10, f"r{turn}"))
+        small_rates.append(load.per_s * (64 << 10))
+        begin = time.monotonic()
+        node.put(BUCKET, "large", large)
+        large_rates.append(len(large) / (time.monotonic() - begin))
     disk = median(disk_rates)
     for what, rates, must in (("PUT 64 KiB durable, 32 writers", small_rates, 0.7),
                               ("PUT 256 MiB", large_rates, 0.8)):
