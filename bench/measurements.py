@@ -123,13 +123,14 @@ def list_as_json(node, expected):
     while True:
         connection.request("GET", f"/v1/buckets/{BUCKET}?provider=ais", json.dumps({
             "action": "list", "name": "", "value": {
-                "props": "name,size", "pagesize": "10000", "continuation_token": token}}),
+                "props": "name,size", "pagesize": 10000, "continuation_token": token}}),
             {"Content-Type": "application/json", "Accept": "application/json"})
         page = connection.getresponse().read()
         names += page.count(b'"name":')
-        token = re.search(rb'"continuation_token":\s*"([^"]*)"', page).group(1).decode()
-        if not token:
+        found = re.search(rb'"continuation_token":"([^"]*)"', page)
+        if not found or not found.group(1):
             break
+        token = found.group(1).decode()
     seconds = time.monotonic() - begin
     if names not in expected:
         raise RuntimeError(f"listed {names} of {expected}")
