@@ -247,13 +247,12 @@ def member(bench, table):
     subprocess.run(["curl", "-sf", "-T", path,
                     f"http://127.0.0.1:{node.port}/v1/objects/{BUCKET}/big.tar?provider=ais"],
                    check=True)
-    for index in range(1000):
-        node.put(BUCKET, f"plain/{index:06d}", content)
+    fill_names(node, count, size)  # as many, so that both miss the processor's caches alike
     members, plains = [], []
     for _ in range(bench.rounds):
         plains.append(bench.load(node, "/", 16, script="get_random.lua",
-                                 script_arguments=(f"/v1/objects/{BUCKET}/plain/%06d?provider=ais",
-                                                   1000))[1])
+                                 script_arguments=(f"/v1/objects/{BUCKET}/o%09d?provider=ais",
+                                                   count))[1])
         members.append(bench.load(
             node, "/", 16, script="get_random.lua", script_arguments=(
                 f"/v1/objects/{BUCKET}/big.tar?provider=ais&archpath=%06d.bin", count))[1])
