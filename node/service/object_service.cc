@@ -59,6 +59,14 @@ public:
                                     BucketProperties properties) override;
     io::Task<Status> rename_bucket(uint32_t core, BucketName from, BucketName to) override;
     uint64_t metadata_version(uint32_t core) override { return metadata_.state(core)->version(); }
+    std::string configuration(uint32_t core, std::string_view key) override {
+        const std::string* value = metadata_.state(core)->find_value(key);
+        return value == nullptr ? std::string() : *value;
+    }
+    io::Task<Status> set_configuration(uint32_t core, std::string key, std::string value) override {
+        CO_TRY_STATUS(co_await metadata_.submit(core, SetValue{std::move(key), std::move(value)}));
+        co_return Status();
+    }
 
     Owner owner_of(const ObjectAddress& address) override {
         const std::string& owner = placement_.owner_of(address.bucket, address.object);

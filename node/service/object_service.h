@@ -71,6 +71,12 @@ public:
     virtual io::Task<Status> rename_bucket(uint32_t core, BucketName from, BucketName to) = 0;
     // The version of the metadata: it grows with each change.
     virtual uint64_t metadata_version(uint32_t core) = 0;
+    // A value that clients set, kept in the metadata; "" if the key has none.
+    virtual std::string configuration(uint32_t core, std::string_view key) = 0;
+    // Durable when done; an empty value takes the key away. `too_large`: a key of more than 256
+    // bytes, a value of more than 256 KiB, or more than 10,000 keys.
+    virtual io::Task<Status> set_configuration(uint32_t core, std::string key,
+                                               std::string value) = 0;
 
     // Objects.
     virtual Owner owner_of(const ObjectAddress& address) = 0;

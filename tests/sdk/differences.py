@@ -63,8 +63,8 @@ RULES = [
     (r"ranges", r"rngsum", r"^Ais-Checksum-Value", REFUSED),
     # Later.
     (r".*", r"make-n-copies|ec-encode|rechunk|index-shard|\"archive\"|"
-            r"summary-shard|set-config|reset-config|rotate-logs|"
-            r"reset-stats|clear-lcache|all=true|archregx|archmode|/v1/download|/v1/tokens|"
+            r"summary-shard|transient|reset-stats|"
+            r"all=true|archregx|archmode|/v1/download|/v1/tokens|"
             r"/v1/ml/moss|\"action\": ?\"archive", r"^status 501, not", LATER),
     (r"archive", r"^PUT .*archpath=", r"^status 501, not", LATER),
     (r"archive", r"archpath=.*s?\.?(tgz|tar\.gz|zip|lz4)|\.(tgz|tar\.gz|zip|lz4)\?",

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "node/doors/ais/access.h"
+#include "node/doors/ais/configuration.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/listing.h"
 #include "node/doors/ais/multi_object.h"
@@ -230,7 +231,8 @@ io::Task<Reply> create_bucket(Call& call, const BucketName& name, const Action& 
             fmt::format("{} bucket \"{}://{}\" does not exist: {}", name.provider,
                         provider_scheme(name.provider), name.name, missing_backend(name.provider)));
     }
-    CO_TRY(BucketProperties properties, changed_properties({}, action.value));
+    CO_TRY(BucketProperties properties, changed_properties({}, bucket_defaults(call)));
+    CO_TRY(properties, changed_properties(std::move(properties), action.value));
     const Status created =
         co_await call.service.create_bucket(call.core, name, std::move(properties));
     if (!created) {
@@ -261,7 +263,7 @@ io::Task<Reply> post_bucket(Call& call, std::string_view escaped_name) {
 io::Task<Reply> patch_bucket(Call& call, const BucketName& name) {
     CO_TRY(const Action action, co_await read_action(call));
     CO_TRY(const auto bucket, find_bucket(call, name));
-    BucketProperties properties;  // the defaults
+    CO_TRY(BucketProperties properties, changed_properties({}, bucket_defaults(call)));
     if (action.action == "set-bprops") {
         CO_TRY(properties, changed_properties(bucket->properties, action.value));
     } else if (action.action != "reset-bprops") {

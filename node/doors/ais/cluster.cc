@@ -6,6 +6,7 @@
 
 #include "io/base/units.h"
 #include "node/doors/ais/cluster_shapes.h"
+#include "node/doors/ais/configuration.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/jobs.h"
 #include "node/doors/ais/mountpaths.h"
@@ -23,13 +24,11 @@ constexpr std::string_view daemon_allowed = "DELETE, GET, POST, PUT";
 
 // Actions of PUT /v1/cluster (contract, sections 4.6 and 4.7) of a later release.
 constexpr std::string_view cluster_actions[] = {
-    "set-config",  "reset-config",      "rotate-logs",       "reload-creds",  "clear-lcache",
-    "reset-stats", "start-maintenance", "stop-maintenance",  "shutdown-node", "rm-unsafe",
-    "shutdown",    "decommission",      "decommission-node",
+    "reload-creds", "reset-stats", "start-maintenance", "stop-maintenance",  "shutdown-node",
+    "rm-unsafe",    "shutdown",    "decommission",      "decommission-node",
 };
 constexpr std::string_view cluster_paths[] = {
-    "set-config",   "attach", "detach",    "enable-bend",
-    "disable-bend", "proxy",  "load-x509", "join-by-admin",
+    "attach", "detach", "enable-bend", "disable-bend", "proxy", "load-x509", "join-by-admin",
 };
 bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
     return std::ranges::find(names, name) != names.end();
@@ -127,21 +126,42 @@ Reply describe_cluster(const Call& call, std::string_view what) {
     return refuse(400, "", fmt::format("unexpected query [what={}]", what));
 }
 
+// The log goes to standard error, and what is cached needs no clearing.
+bool is_nothing_to_do(std::string_view action) {
+    return action == "rotate-logs" || action == "clear-lcache";
+}
+
+io::Task<Reply> change_configuration(Call& call, const Action& action) {
+    if (action.action == "set-config") {
+        if (boolean_from(call.query.find("transient").value_or("")).value_or(false)) {
+            co_return refuse_not_built("configuration until the next start (transient)");
+        }
+        co_return co_await set_configuration(call, action.value);
+    }
+    if (action.action == "reset-config") co_return co_await reset_configuration(call);
+    co_return empty_response();
+}
+
 io::Task<Reply> change_cluster(Call& call) {
     CO_TRY(const auto action, co_await read_action(call));
     if (action.action == "start") co_return co_await start_job(call, action);
     if (action.action == "stop") co_return co_await stop_job(call, action);
+    if (action.action == "set-config" || action.action == "reset-config" ||
+        is_nothing_to_do(action.action)) {
+        co_return co_await change_configuration(call, action);
+    }
     if (is_one_of(cluster_actions, action.action)) co_return refuse_not_built(action.action);
     co_return refuse(400, "", fmt::format("invalid action \"{}\"", action.action));
 }
 
 io::Task<Reply> change_node(Call& call, std::string_view rest) {
     const std::string_view first = split_first(rest).element;
-    if (first == "set-config") co_return refuse_not_built("set-config");
+    if (first == "set-config") co_return co_await set_configuration(call, call.query);
     CO_TRY(const auto action, co_await read_action(call));
     if (first == "mountpaths") co_return co_await change_mountpaths(call, action);
-    const bool is_known = action.action == "reset-config" || action.action == "rotate-logs";
-    if (is_known) co_return refuse_not_built(action.action);
+    if (action.action == "reset-config" || is_nothing_to_do(action.action)) {
+        co_return co_await change_configuration(call, action);
+    }
     co_return refuse(400, "", fmt::format("invalid action \"{}\"", action.action));
 }
 
@@ -213,6 +233,9 @@ io::Task<Reply> handle_cluster(Call& call, std::string_view rest) {
         }
         co_await see_mountpaths(call);
         co_return describe_cluster(call, what);
+    }
+    if (call.method() == Method::put && first == "set-config") {
+        co_return co_await set_configuration(call, call.query);
     }
     if (is_one_of(cluster_paths, first)) co_return refuse_not_built(first);
     if (call.method() == Method::put && first.empty()) co_return co_await change_cluster(call);

@@ -117,13 +117,91 @@ TEST_F(AisClusterTest, NoJobHasEverRun) {
     EXPECT_EQ(jobs("status", "").status, 400);
 }
 
+TEST_F(AisClusterTest, ConfigurationIsSetByKeysOrByAPartOfItAndReset) {
+    const auto config = [&] { return ask("GET", "/v1/cluster?what=cluster_config").json(); };
+    const auto set = [&](const std::string& query) {
+        return ask("PUT", "/v1/cluster/set-config?" + query).status;
+    };
+    const auto before = config();
+    EXPECT_EQ(set("log.level=4&space.lowwm=70&lru.dont_evict_time=30m&resilver.enabled=on"), 200);
+    auto now = config();
+    EXPECT_EQ(now["log"]["level"], "4");
+    EXPECT_EQ(now["space"]["lowwm"], 70);
+    EXPECT_EQ(now["lru"]["dont_evict_time"], "30m");
+    EXPECT_EQ(now["resilver"]["enabled"], true);
+    EXPECT_EQ(now["config_version"], "2");
+    EXPECT_EQ(ask("PUT", "/v1/cluster",
+                  R"({"action":"set-config","value":{"timeout":{"send_file_time":"7m"},
+                      "features":"1024","log":null}})")
+                  .status,
+              200);
+    EXPECT_EQ(config()["timeout"]["send_file_time"], "7m");
+    EXPECT_EQ(config()["features"], "1024");
+    EXPECT_EQ(reverse("config", "AbCd1234").json()["log"]["level"], "4");
+    EXPECT_EQ(
+        ask("PUT", "/v1/reverse/daemon/set-config?log.level=5", "", {{"Ais-Node-Id", "AbCd1234"}})
+            .status,
+        200);
+    EXPECT_EQ(config()["log"]["level"], "5");
+
+    EXPECT_EQ(ask("PUT", "/v1/cluster", R"({"action":"reset-config"})").status, 200);
+    now = config();
+    EXPECT_EQ(now["config_version"], "5");
+    now["config_version"] = before["config_version"];
+    EXPECT_EQ(now, before);
+}
+
+TEST_F(AisClusterTest, ConfigurationThatCannotBeChangesNothing) {
+    const auto before = ask("GET", "/v1/cluster?what=cluster_config").json();
+    const std::pair<std::string, int> queries[] = {
+        {"nonsense.key=1", 400},          {"log=x", 400},
+        {"log.level.deeper=1", 400},      {"=1", 400},
+        {"space.lowwm=many", 400},        {"space.lowwm=7&nonsense=1", 400},
+        {"resilver.enabled=maybe", 400},  {"periodic.stats_time=soon", 400},
+        {"memsys.min_free=much", 400},    {"features=all", 400},
+        {"net.http.use_https=true", 400}, {"auth.client_auth_required=true", 400},
+        {"checksum.type=nope", 400},      {"mirror.enabled=true", 501},
+        {"ec.enabled=true", 501},         {"a~2b/c=1", 400},
+    };
+    for (const auto& [query, status] : queries) {
+        EXPECT_EQ(ask("PUT", "/v1/cluster/set-config?" + query).status, status) << query;
+    }
+    EXPECT_THAT(ask("PUT", "/v1/cluster/set-config?nonsense.key=1").body,
+                HasSubstr("unknown property \\\"nonsense.key\\\""));
+    for (const std::string value : {"[]", "7", R"({"log":7})", R"({"log":{"level":4}})"}) {
+        const std::string body = R"({"action":"set-config","value":)" + value + "}";
+        EXPECT_EQ(ask("PUT", "/v1/cluster", body).status, 400) << value;
+    }
+    EXPECT_EQ(ask("GET", "/v1/cluster?what=cluster_config").json(), before);
+}
+
+TEST_F(AisClusterTest, NewBucketsBeginWithWhatTheConfigurationSays) {
+    EXPECT_EQ(
+        ask("PUT", "/v1/cluster/set-config?checksum.type=md5&versioning.enabled=false").status,
+        200);
+    EXPECT_EQ(ask("POST", "/v1/buckets/fresh", R"({"action":"create-bck"})").status, 200);
+    EXPECT_EQ(ask("POST", "/v1/buckets/own", R"({"action":"create-bck","value":
+                  {"checksum":{"type":"sha256"}}})")
+                  .status,
+              200);
+    const auto properties = [&](const std::string& bucket) {
+        return nlohmann::json::parse(
+            ask("HEAD", "/v1/buckets/" + bucket + "?provider=ais").header("Ais-Bucket-Props"));
+    };
+    EXPECT_EQ(properties("fresh")["checksum"]["type"], "md5");
+    EXPECT_EQ(properties("fresh")["versioning"]["enabled"], false);
+    EXPECT_EQ(properties("own")["checksum"]["type"], "sha256");
+    EXPECT_EQ(properties("own")["versioning"]["enabled"], false);
+}
+
 TEST_F(AisClusterTest, WhatIsNotBuiltWrongOrUnknownIsToldApart) {
     const auto status = [&](const std::string& method, const std::string& target,
                             const std::string& body = "") {
         return ask(method, target, body).status;
     };
-    EXPECT_EQ(status("PUT", "/v1/cluster/set-config?log.level=4"), 501);
-    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"rotate-logs","value":null})"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster/set-config?log.level=4&transient=true"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"reset-stats","value":true})"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"rotate-logs","value":null})"), 200);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"nonsense"})"), 400);
     for (const std::string path : {"download/abort", "sort?uuid=x", "etl", "ml/moss", "tokens"}) {
         EXPECT_EQ(status("GET", "/v1/" + path), 501) << path;

@@ -30,6 +30,18 @@ public:
                                     BucketProperties properties) override;
     io::Task<Status> rename_bucket(uint32_t core, BucketName from, BucketName to) override;
     uint64_t metadata_version(uint32_t) override { return metadata_version_; }
+    std::string configuration(uint32_t, std::string_view key) override {
+        const auto found = configuration_.find(key);
+        return found == configuration_.end() ? std::string() : found->second;
+    }
+    io::Task<Status> set_configuration(uint32_t, std::string key, std::string value) override {
+        if (value.empty()) {
+            configuration_.erase(key);
+        } else {
+            configuration_[std::move(key)] = std::move(value);
+        }
+        co_return Status();
+    }
 
     Owner owner_of(const ObjectAddress&) override { return {"fakenode", true}; }
     io::Task<Result<ObjectAttributes>> put(uint32_t core, ObjectAddress address, io::Body body,
@@ -121,6 +133,7 @@ private:
     std::optional<Error> failure_;
     std::function<void()> before_get_;
     uint64_t metadata_version_ = 1;
+    std::map<std::string, std::string, std::less<>> configuration_;
     uint64_t sequence_ = 0;
     uint64_t bucket_number_ = 0;
 };
