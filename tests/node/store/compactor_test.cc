@@ -27,6 +27,7 @@ protected:
         options.small_object_bytes_max = 8 << 10;
         options.reserve_bytes = reserve_bytes_;
         options.is_compacting = is_automatic_;
+        options.direct_group_bytes_min = 64 << 10;  // where records lie is counted on
         if (GetParam() == CatalogueKind::level) options.catalogue_cache_bytes = 1 << 20;
     }
     void restart() {

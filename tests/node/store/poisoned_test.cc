@@ -17,6 +17,7 @@ protected:
         harness.options().segment_bytes = 64 << 10;
         harness.options().small_object_bytes_max = 8 << 10;
         harness.options().reserve_bytes = 4096;
+        harness.options().direct_group_bytes_min = 64 << 10;  // where records lie is counted on
     }
     static uint64_t segment_of(StoreHarness& harness, std::string_view name) {
         return harness.store().read_order(0, StoreHarness::name(name)) >> 32;

@@ -619,7 +619,7 @@ TEST_F(StripeCutTest, PowerIsCutWhileOneIsOverwritten) {
 }
 
 TEST_F(StripeCutTest, PowerIsCutWhileOneIsRemoved) {
-    cut_everywhere(remove_x, std::nullopt, 8);
+    cut_everywhere(remove_x, std::nullopt, 6);
 }
 
 TEST_F(StripeCutTest, EachCallFailsWhileOneIsOverwritten) {
