@@ -61,6 +61,7 @@ RULES = [
     (r"buckets|properties|ranges", r"\"enabled\": ?true|enable_read_range|backend_bck",
      r"^status 501, not (200|404)", REFUSED),
     (r"ranges", r"rngsum", r"^Ais-Checksum-Value", REFUSED),
+    (r"cluster", r"set-config\?lru\.enabled=true", r"^status 501, not 200", REFUSED),
     # Later.
     (r".*", r"make-n-copies|ec-encode|rechunk|index-shard|\"archive\"|"
             r"summary-shard|transient|reset-stats|"

@@ -117,7 +117,9 @@ std::expected<Json, ApiError> number_of(std::string_view key, const Json& given)
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
         if (error == std::errc() && end == text.data() + text.size()) return Json(value);
     }
-    return refuse_value(key, "a whole number");
+    // Clients know this one by the name of Go's error.
+    return refuse(400, "NumError",
+                  fmt::format("invalid value of \"{}\": it must be a whole number", key));
 }
 
 // The value in the kind that `known` has: a query's are all text.
