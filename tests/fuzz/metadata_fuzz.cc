@@ -1,10 +1,11 @@
-// Metadata from a foreign disk: commands, snapshots and records of the journal. What reads must
-// write the same bytes again.
+// Metadata from a foreign disk: commands, snapshots, records of the journal, defaults of buckets.
+// What reads must write the same bytes again.
 #include <algorithm>
 #include <cstdlib>
 
 #include "io/base/checksum.h"
 #include "node/metadata/journal_format.h"
+#include "node/service/bucket_defaults.h"
 
 using namespace penstock;
 
@@ -46,6 +47,14 @@ void read_journal(Bytes bytes) {
     if (snapshot && snapshot->end != snapshot_header_bytes + bytes.size()) abort();
 }
 
+void read_defaults(Bytes bytes) {
+    const uint64_t stamp = load_le<uint64_t>(bytes.data());
+    const auto defaults = node::parse_bucket_defaults(as_text(bytes), stamp);
+    if (!defaults) return;
+    if (node::encode_bucket_defaults(*defaults, stamp) != as_text(bytes)) abort();
+    if (node::parse_bucket_defaults(as_text(bytes), stamp + 1)) abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -62,5 +71,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     [[maybe_unused]] const auto snapshot = node::parse_snapshot(bytes, generation);
     [[maybe_unused]] const auto record = node::parse_record(bytes, generation);
     if (size <= node::command_bytes_max) read_journal(bytes);
+    if (size >= 8) read_defaults(bytes);
     return 0;
 }

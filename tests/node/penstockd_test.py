@@ -194,6 +194,27 @@ def check_restarts(checks, penstockd, directory):
         checks.check(node.stop() == 0, f"{flags}: stop")
 
 
+def configured(node):
+    """What the node's configuration says of log.level, and what a new bucket's checksum is."""
+    config = json.loads(node.request("GET", "/v1/cluster?what=cluster_config")[2])
+    name = f"of-{time.time_ns()}"
+    node.create_bucket(name)
+    properties = json.loads(node.request("HEAD", f"/v1/buckets/{name}")[1]["Ais-Bucket-Props"])
+    return config["log"]["level"], properties["checksum"]["type"]
+
+
+def check_transient_configuration(checks, penstockd, directory):
+    node = NodeProcess(penstockd, directory, "--cores", "2")
+    for query in ("log.level=4&checksum.type=md5", "log.level=5&checksum.type=sha256&transient=1"):
+        status = node.request("PUT", f"/v1/cluster/set-config?{query}")[0]
+        checks.check(status == 200, f"set {query}")
+    checks.check(configured(node) == ("5", "sha256"), "transient configuration holds now")
+    checks.check(node.stop() == 0, "stop")
+    node = NodeProcess(penstockd, directory)
+    checks.check(configured(node) == ("4", "md5"), "after a restart the lasting one holds")
+    checks.check(node.stop() == 0, "stop again")
+
+
 def check_signals(checks, penstockd, directory):
     node = NodeProcess(penstockd, directory)
     idle = node.connect()
@@ -312,8 +333,8 @@ def main():
     penstockd = os.path.abspath(sys.argv[1])
     checks = Checks()
     for part in (check_arguments, check_settings, check_shown_settings, check_directories,
-                 check_ready_file, check_restarts, check_signals, check_refused_io_uring,
-                 check_supervision, check_start):
+                 check_ready_file, check_restarts, check_transient_configuration, check_signals,
+                 check_refused_io_uring, check_supervision, check_start):
         with TestDirectory("penstockd-test") as directory:
             for index in range(5):
                 os.makedirs(os.path.join(directory.path, f"start-{index}"), exist_ok=True)

@@ -5,13 +5,13 @@
 #include <algorithm>
 
 #include "node/doors/ais/access.h"
-#include "node/doors/ais/configuration.h"
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/listing.h"
 #include "node/doors/ais/multi_object.h"
 #include "node/doors/ais/properties.h"
 #include "node/doors/ais/routes.h"
 #include "node/doors/ais/text.h"
+#include "node/service/bucket_defaults.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -231,7 +231,7 @@ io::Task<Reply> create_bucket(Call& call, const BucketName& name, const Action& 
             fmt::format("{} bucket \"{}://{}\" does not exist: {}", name.provider,
                         provider_scheme(name.provider), name.name, missing_backend(name.provider)));
     }
-    CO_TRY(BucketProperties properties, changed_properties({}, bucket_defaults(call)));
+    BucketProperties properties = bucket_defaults(call.service, call.core, call.node.started_ns);
     CO_TRY(properties, changed_properties(std::move(properties), action.value));
     const Status created =
         co_await call.service.create_bucket(call.core, name, std::move(properties));
@@ -263,10 +263,12 @@ io::Task<Reply> post_bucket(Call& call, std::string_view escaped_name) {
 io::Task<Reply> patch_bucket(Call& call, const BucketName& name) {
     CO_TRY(const Action action, co_await read_action(call));
     CO_TRY(const auto bucket, find_bucket(call, name));
-    CO_TRY(BucketProperties properties, changed_properties({}, bucket_defaults(call)));
+    BucketProperties properties;
     if (action.action == "set-bprops") {
         CO_TRY(properties, changed_properties(bucket->properties, action.value));
-    } else if (action.action != "reset-bprops") {
+    } else if (action.action == "reset-bprops") {
+        properties = bucket_defaults(call.service, call.core, call.node.started_ns);
+    } else {
         co_return refuse(400, "",
                          fmt::format("invalid action \"{}\" (expected one of [set-bprops "
                                      "reset-bprops])",

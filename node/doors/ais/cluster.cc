@@ -133,9 +133,6 @@ bool is_nothing_to_do(std::string_view action) {
 
 io::Task<Reply> change_configuration(Call& call, const Action& action) {
     if (action.action == "set-config") {
-        if (boolean_from(call.query.find("transient").value_or("")).value_or(false)) {
-            co_return refuse_not_built("configuration until the next start (transient)");
-        }
         co_return co_await set_configuration(call, action.value);
     }
     if (action.action == "reset-config") co_return co_await reset_configuration(call);
@@ -156,7 +153,7 @@ io::Task<Reply> change_cluster(Call& call) {
 
 io::Task<Reply> change_node(Call& call, std::string_view rest) {
     const std::string_view first = split_first(rest).element;
-    if (first == "set-config") co_return co_await set_configuration(call, call.query);
+    if (first == "set-config") co_return co_await set_configuration(call);
     CO_TRY(const auto action, co_await read_action(call));
     if (first == "mountpaths") co_return co_await change_mountpaths(call, action);
     if (action.action == "reset-config" || is_nothing_to_do(action.action)) {
@@ -235,7 +232,7 @@ io::Task<Reply> handle_cluster(Call& call, std::string_view rest) {
         co_return describe_cluster(call, what);
     }
     if (call.method() == Method::put && first == "set-config") {
-        co_return co_await set_configuration(call, call.query);
+        co_return co_await set_configuration(call);
     }
     if (is_one_of(cluster_paths, first)) co_return refuse_not_built(first);
     if (call.method() == Method::put && first.empty()) co_return co_await change_cluster(call);

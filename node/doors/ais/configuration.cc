@@ -10,6 +10,7 @@
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/properties.h"
 #include "node/doors/ais/text.h"
+#include "node/service/bucket_defaults.h"
 #include "node/service/stripe_rule.h"
 
 namespace penstock::node::ais {
@@ -73,6 +74,8 @@ constexpr std::string_view config_json = R"({
 // Of the metadata's values; behind it the dotted key.
 constexpr std::string_view key_prefix = "ais.";
 constexpr const char* version_key = "ais.config_version";
+// Of what holds until the node stops: {"started_ns": NodeIdentity's, "values": {KEY: VALUE}}.
+constexpr const char* transient_key = "ais.transient";
 
 constexpr std::array<std::string_view, 7> fixed_groups = {
     "uuid", "lastupdate_time", "config_version", "proxy", "net", "auth", "backend"};
@@ -194,36 +197,108 @@ Json bucket_part(const Values& values) {
     return part;
 }
 
-// What clients set.
-Values set_values(const Call& call) {
-    Values values;
+// What clients set: for good, and over it what holds until the node stops.
+struct Configured {
+    Values lasting;
+    Values transient;
+
+    Values now() const {
+        Values values = transient;
+        values.insert(lasting.begin(), lasting.end());
+        return values;
+    }
+};
+
+std::vector<std::string> known_keys() {
+    std::vector<std::string> keys;
     const Json known = Json::parse(config_json).flatten();
     for (const auto& [path, value] : known.items()) {
         std::string key = path.substr(1);
         std::ranges::replace(key, '/', '.');
+        if (!is_one_of(fixed_groups, key)) keys.push_back(std::move(key));
+    }
+    return keys;
+}
+
+// Of another start of the node: none.
+Values transient_values(const Call& call) {
+    const Json stored =
+        Json::parse(call.service.configuration(call.core, transient_key), nullptr, false);
+    const bool is_ours = stored.is_object() && stored.contains("started_ns") &&
+                         stored["started_ns"] == call.node.started_ns &&
+                         stored.contains("values") && stored["values"].is_object();
+    Values values;
+    if (!is_ours) return values;
+    for (const auto& [key, value] : stored["values"].items()) values[key] = value;
+    return values;
+}
+
+Configured configured(const Call& call) {
+    Configured found;
+    for (const std::string& key : known_keys()) {
         const std::string text =
             call.service.configuration(call.core, std::string(key_prefix) + key);
-        if (text.empty() || is_one_of(fixed_groups, key)) continue;
+        if (text.empty()) continue;
         Json set = Json::parse(text, nullptr, false);
-        if (!set.is_discarded()) values[key] = std::move(set);
+        if (!set.is_discarded()) found.lasting[key] = std::move(set);
     }
-    return values;
+    found.transient = transient_values(call);
+    return found;
 }
 
 uint64_t version_of(const Call& call) {
     return number_from(call.service.configuration(call.core, version_key)).value_or(1);
 }
 
-// `null` takes a key away.
-io::Task<Reply> write_values(Call& call, Values values) {
-    for (const auto& [key, value] : values) {
-        const Status set = co_await call.service.set_configuration(
-            call.core, std::string(key_prefix) + key, value.is_null() ? "" : value.dump());
-        if (!set) co_return std::unexpected(api_error(set.error(), "cluster configuration"));
+io::Task<Status> write_transient(Call& call, const Values& values) {
+    std::string text;
+    if (!values.empty()) {
+        text = Json{{"started_ns", call.node.started_ns}, {"values", values}}.dump();
     }
-    const Status counted = co_await call.service.set_configuration(
-        call.core, version_key, std::to_string(version_of(call) + 1));
-    if (!counted) co_return std::unexpected(api_error(counted.error(), "cluster configuration"));
+    if (call.service.configuration(call.core, transient_key) == text) co_return Status();
+    co_return co_await call.service.set_configuration(call.core, transient_key, std::move(text));
+}
+
+// `null` takes a key away.
+io::Task<Status> write_lasting(Call& call, const Values& values) {
+    for (const auto& [key, value] : values) {
+        CO_TRY_STATUS(co_await call.service.set_configuration(
+            call.core, std::string(key_prefix) + key, value.is_null() ? "" : value.dump()));
+    }
+    co_return co_await call.service.set_configuration(call.core, version_key,
+                                                      std::to_string(version_of(call) + 1));
+}
+
+// Checked when it was set; a release that knows less of it takes its own defaults.
+BucketProperties properties_from(const Values& values) {
+    return changed_properties({}, bucket_part(values)).value_or(BucketProperties());
+}
+
+// From what is set now. Somebody else may set something meanwhile: who comes last sees everything.
+io::Task<Status> refresh_defaults(Call& call) {
+    const Configured found = configured(call);
+    const BucketProperties lasting = properties_from(found.lasting);
+    const BucketProperties now = properties_from(found.now());
+    std::optional<BucketProperties> over;
+    if (now != lasting) over = now;
+    co_return co_await set_bucket_defaults(call.service, call.core, call.node.started_ns, lasting,
+                                           std::move(over));
+}
+
+io::Task<Status> write_values(Call& call, const Values& values, bool is_transient) {
+    Values transient = transient_values(call);
+    for (const auto& [key, value] : values) {
+        transient.erase(key);
+        if (is_transient) transient[key] = value;
+    }
+    if (!is_transient) CO_TRY_STATUS(co_await write_lasting(call, values));
+    CO_TRY_STATUS(co_await write_transient(call, transient));
+    co_return co_await refresh_defaults(call);
+}
+
+io::Task<Reply> answer_written(Call& call, Values values, bool is_transient) {
+    const Status written = co_await write_values(call, values, is_transient);
+    if (!written) co_return std::unexpected(api_error(written.error(), "cluster configuration"));
     co_return empty_response();
 }
 
@@ -231,7 +306,7 @@ io::Task<Reply> write_values(Call& call, Values values) {
 
 OrderedJson configuration_json(const Call& call) {
     OrderedJson json = OrderedJson::parse(config_json);
-    for (const auto& [key, value] : set_values(call)) {
+    for (const auto& [key, value] : configured(call).now()) {
         std::string path = "/" + key;
         std::ranges::replace(path, '.', '/');
         json[OrderedJson::json_pointer(path)] = value;
@@ -240,33 +315,26 @@ OrderedJson configuration_json(const Call& call) {
     return json;
 }
 
-Json bucket_defaults(const Call& call) {
-    return bucket_part(set_values(call));
-}
-
 io::Task<Reply> set_configuration(Call& call, Json changes) {
+    const auto is_transient = boolean_from(call.query.find("transient").value_or(""));
+    if (!is_transient) co_return refuse(400, "", "\"transient\" must be true or false");
     if (!changes.is_object()) co_return refuse(400, "", "expected a part of the configuration");
     Values values;
     CO_TRY_STATUS(take_values(Json::parse(config_json), changes, "", values));
     // What no bucket may have is no default either.
     CO_TRY_STATUS(changed_properties({}, bucket_part(values)));
-    co_return co_await write_values(call, std::move(values));
+    co_return co_await answer_written(call, std::move(values), *is_transient);
 }
 
-io::Task<Reply> set_configuration(Call& call, const io::http::Query& query) {
+io::Task<Reply> set_configuration(Call& call) {
     Json changes = Json::object();
-    for (const auto& [key, value] : query.parameters()) {
-        if (key == "transient") {
-            if (boolean_from(value).value_or(true)) {
-                co_return refuse_not_built("configuration until the next start (transient)");
-            }
-            continue;
-        }
+    const Json known = Json::parse(config_json);
+    for (const auto& [key, value] : call.query.parameters()) {
+        if (key == "transient") continue;
         // Other characters mean something to a JSON pointer.
         const bool is_plain = std::ranges::all_of(key, [](char c) {
             return c == '_' || c == '.' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
         });
-        const Json known = Json::parse(config_json);
         if (key.empty() || !is_plain || !known.contains(pointer_to(key)) ||
             known[pointer_to(key)].is_object()) {
             co_return refuse(400, "", fmt::format("unknown property \"{}\"", key));
@@ -277,9 +345,11 @@ io::Task<Reply> set_configuration(Call& call, const io::http::Query& query) {
 }
 
 io::Task<Reply> reset_configuration(Call& call) {
-    Values values = set_values(call);
+    Configured found = configured(call);
+    Values values = std::move(found.lasting);
+    for (const auto& [key, value] : found.transient) values[key] = nullptr;
     for (auto& [key, value] : values) value = nullptr;
-    co_return co_await write_values(call, std::move(values));
+    co_return co_await answer_written(call, std::move(values), false);
 }
 
 }  // namespace penstock::node::ais

@@ -3,26 +3,26 @@
 // value.
 //
 // The groups that buckets have, too (checksum, versioning, chunks, write_policy, ...), are what new
-// buckets begin with, and go back to by `reset-bprops`. The others are kept and given back: this
-// node has nothing that they would govern. Where the node listens, whom it lets in and who it is
-// stand in its settings file: setting them is refused.
+// buckets begin with (node/service/bucket_defaults.h), and go back to by `reset-bprops`. The others
+// are kept and given back: this node has nothing that they would govern. Where the node listens,
+// whom it lets in and who it is stand in its settings file: setting them is refused.
+//
+// What is set `transient` holds from now until the node stops, over what is set for good; setting
+// the same key for good, or resetting everything, ends it.
 #pragma once
 
-#include "io/http/url.h"
 #include "node/doors/ais/json.h"
 
 namespace penstock::node::ais {
 
 OrderedJson configuration_json(const Call& call);
 
-// The part of it that is set and that buckets have, as create-bck takes it.
-Json bucket_defaults(const Call& call);
-
 // `changes` is a part of the configuration: 400 names a key that is unknown or fixed, or a value
-// that is none of its kind; then nothing is changed. 501: it switches on what is not built.
+// that is none of its kind; then nothing is changed. 501: it switches on what is not built. The
+// query may say `transient=true`.
 io::Task<Reply> set_configuration(Call& call, Json changes);
-// The same from dotted keys: `log.level=4&space.lowwm=70`.
-io::Task<Reply> set_configuration(Call& call, const io::http::Query& query);
+// The same from the query's dotted keys: `log.level=4&space.lowwm=70`.
+io::Task<Reply> set_configuration(Call& call);
 // Everything as it was before anything was set.
 io::Task<Reply> reset_configuration(Call& call);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "node/doors/rpc/calls.h"
+#include "node/service/bucket_defaults.h"
 #include "node/service/stripe_rule.h"
 
 namespace penstock::node::rpc {
@@ -102,7 +103,8 @@ std::string_view name_of(ChecksumType type) {
 
 io::Task<void> create_bucket(Call& call) {
     if (call.bucket() == nullptr) co_return;
-    BucketProperties properties;
+    BucketProperties properties =
+        bucket_defaults(call.service(), call.core(), call.context().node.started_ns);
     if (const auto failure = read_properties(call, properties)) co_return call.fail(*failure);
     const Status created =
         co_await call.service().create_bucket(call.core(), *call.bucket(), std::move(properties));

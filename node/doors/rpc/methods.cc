@@ -248,7 +248,7 @@ constexpr Method all[] = {
      login_parameters, login_results, reads, login_errors, Operation::cluster, log_in,
      access::anyone},
     {"bucket.create",
-     "Makes a bucket.",
+     "Makes a bucket; properties not named are as the cluster's configuration says.",
      create_parameters,
      {},
      changes,

@@ -194,12 +194,53 @@ TEST_F(AisClusterTest, NewBucketsBeginWithWhatTheConfigurationSays) {
     EXPECT_EQ(properties("own")["versioning"]["enabled"], false);
 }
 
+TEST_F(AisClusterTest, TransientConfigurationHoldsUntilTheNodeStops) {
+    const auto config = [&] { return ask("GET", "/v1/cluster?what=cluster_config").json(); };
+    const auto checksum_of_new = [&](const std::string& bucket) {
+        create(bucket);
+        const Answer head = ask("HEAD", "/v1/buckets/" + bucket);
+        const auto properties = nlohmann::json::parse(head.header("Ais-Bucket-Props"));
+        return properties["checksum"]["type"].get<std::string>();
+    };
+    const auto set = [&](const std::string& query) {
+        return ask("PUT", "/v1/cluster/set-config?" + query).status;
+    };
+    EXPECT_EQ(set("log.level=4&checksum.type=md5"), 200);
+    EXPECT_EQ(set("log.level=5&checksum.type=sha256&transient=true"), 200);
+    EXPECT_EQ(ask("PUT", "/v1/cluster?transient=yes",
+                  R"({"action":"set-config","value":{"space":{"lowwm":70}}})")
+                  .status,
+              200);
+    EXPECT_EQ(config()["log"]["level"], "5");
+    EXPECT_EQ(config()["space"]["lowwm"], 70);
+    EXPECT_EQ(config()["config_version"], "2");  // nothing that lasts
+    EXPECT_EQ(checksum_of_new("a"), "sha256");
+
+    const uint64_t started_ns = node_.started_ns;
+    node_.started_ns += 1;  // as after a restart
+    EXPECT_EQ(config()["log"]["level"], "4");
+    EXPECT_EQ(config()["space"]["lowwm"], 75);
+    EXPECT_EQ(checksum_of_new("b"), "md5");
+
+    // What is set for good ends what was not, of its key alone.
+    node_.started_ns = started_ns;
+    EXPECT_EQ(set("log.level=2"), 200);
+    EXPECT_EQ(config()["log"]["level"], "2");
+    EXPECT_EQ(checksum_of_new("c"), "sha256");
+    EXPECT_EQ(ask("PUT", "/v1/cluster", R"({"action":"reset-config"})").status, 200);
+    EXPECT_EQ(config()["space"]["lowwm"], 75);
+    EXPECT_EQ(checksum_of_new("d"), "xxhash2");
+
+    EXPECT_EQ(set("log.level=4&transient=perhaps"), 400);
+    EXPECT_EQ(set("mirror.enabled=true&transient=true"), 501);
+    EXPECT_EQ(config()["log"]["level"], "3");
+}
+
 TEST_F(AisClusterTest, WhatIsNotBuiltWrongOrUnknownIsToldApart) {
     const auto status = [&](const std::string& method, const std::string& target,
                             const std::string& body = "") {
         return ask(method, target, body).status;
     };
-    EXPECT_EQ(status("PUT", "/v1/cluster/set-config?log.level=4&transient=true"), 501);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"reset-stats","value":true})"), 501);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"rotate-logs","value":null})"), 200);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"nonsense"})"), 400);

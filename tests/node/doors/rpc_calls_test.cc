@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "node/service/bucket_defaults.h"
 #include "tests/node/doors/rpc_fixture.h"
 
 namespace penstock::node::testing {
@@ -60,6 +61,33 @@ TEST_F(RpcTest, BucketsAreMadeListedChangedAndDestroyed) {
     EXPECT_EQ(call("bucket.stat", {{"bucket", "b"}}).code(), "bucket_not_found");
     EXPECT_EQ(call("bucket.set", {{"bucket", "b"}, {"props", json::object()}}).code(),
               "bucket_not_found");
+}
+
+TEST_F(RpcTest, BucketsBeginAsTheConfigurationSays) {
+    BucketProperties lasting;
+    lasting.checksum = ChecksumType::md5;
+    lasting.other_json = R"({"chunks":{"objsize_limit":"8MiB"}})";
+    const auto begin_with = [&](std::optional<BucketProperties> now) {
+        ASSERT_TRUE(reactor_.run_until_done(
+            set_bucket_defaults(service_, 0, node_.started_ns, lasting, now)));
+    };
+    const auto props_of = [&](const std::string& bucket, const json& asked) {
+        EXPECT_EQ(call("bucket.create", {{"bucket", bucket}, {"props", asked}}).code(), "");
+        return call("bucket.stat", {{"bucket", bucket}}).result["props"];
+    };
+    begin_with(std::nullopt);
+    json props = props_of("like-all", json::object());
+    EXPECT_EQ(props["checksum"], "md5");
+    EXPECT_EQ(props["objsize_limit"], 8 << 20);
+    props = props_of("own", {{"checksum", "sha256"}, {"versioned", false}});
+    EXPECT_EQ(props["checksum"], "sha256");
+    EXPECT_EQ(props["versioned"], false);
+    EXPECT_EQ(props["objsize_limit"], 8 << 20);
+
+    begin_with(BucketProperties());
+    EXPECT_EQ(props_of("for-now", json::object())["checksum"], "xxhash");
+    node_.started_ns += 1;  // as after a restart
+    EXPECT_EQ(props_of("later", json::object())["checksum"], "md5");
 }
 
 TEST_F(RpcTest, AnObjectGoesInAndComesOut) {
