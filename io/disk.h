@@ -26,9 +26,13 @@ class File {
 public:
     virtual ~File() = default;
 
-    // Fills all of `buffer` without waiting, or says false: not resident, or the file ends first.
-    virtual bool try_read_exactly(MutableBytes buffer, uint64_t offset) = 0;
-    // Fills all of `buffer`, or fails: with `corrupt` if the file ends first.
+    // Whether reads that go to the device may bring in what follows. At first they may.
+    virtual void read_ahead(bool is_wanted) = 0;
+    // Fills the beginning of `buffer` with what is resident, without waiting; gives how many bytes.
+    // The device may begin to bring in the rest.
+    virtual size_t try_read(MutableBytes buffer, uint64_t offset) = 0;
+    // Fills all of `buffer`, or fails: with `corrupt` if the file ends first. Where the bytes may
+    // be resident, try_read() comes first: this one waits a turn for them, too.
     // The caller keeps `buffer` alive until the task is done.
     virtual Task<Status> read_exactly(MutableBytes buffer, uint64_t offset) = 0;
     // All of the bytes, or an error; after an error any part of them may have been written.

@@ -242,11 +242,12 @@ public:
         : inner_(std::move(inner)), reactor_(reactor), plan_(plan), path_(std::move(path)) {}
 
     // Where it would meet a fault it is not resident: the read that follows meets it.
-    bool try_read_exactly(MutableBytes buffer, uint64_t offset) override {
-        if (plan_.is_next_faulty(DiskCallKind::read, path_)) return false;
-        if (!inner_->try_read_exactly(buffer, offset)) return false;
-        plan_.on_call(DiskCallKind::read, path_);
-        return true;
+    void read_ahead(bool is_wanted) override { inner_->read_ahead(is_wanted); }
+    size_t try_read(MutableBytes buffer, uint64_t offset) override {
+        if (plan_.is_next_faulty(DiskCallKind::read, path_)) return 0;
+        const size_t count = inner_->try_read(buffer, offset);
+        if (count == buffer.size()) plan_.on_call(DiskCallKind::read, path_);
+        return count;
     }
     Task<Status> read_exactly(MutableBytes buffer, uint64_t offset) override {
         const auto fault = plan_.on_call(DiskCallKind::read, path_);

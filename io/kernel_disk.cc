@@ -7,6 +7,7 @@
 #include "io/base/units.h"
 #include "io/disk.h"
 #include "io/disk_call.h"
+#include "io/internal/system_calls.h"
 
 namespace penstock::io {
 namespace {
@@ -42,7 +43,8 @@ public:
           is_direct_(is_direct(mode)) {}
     ~KernelFile() override { Closing::start(pool_, std::move(file_)); }
 
-    bool try_read_exactly(MutableBytes buffer, uint64_t offset) override;
+    void read_ahead(bool is_wanted) override;
+    size_t try_read(MutableBytes buffer, uint64_t offset) override;
     Task<Status> read_exactly(MutableBytes buffer, uint64_t offset) override;
     Task<Status> write_exactly(Bytes bytes, uint64_t offset) override;
     Task<Status> sync() override;
@@ -70,20 +72,29 @@ private:
     std::unique_ptr<BlockingFile> file_;
     std::string path_;
     bool is_direct_;
+    bool reads_ahead_ = true;
 };
 
-bool KernelFile::try_read_exactly(MutableBytes buffer, uint64_t offset) {
+void KernelFile::read_ahead(bool is_wanted) {
+    if (is_direct_ || !has_descriptor() || reads_ahead_ == is_wanted) return;
+    reads_ahead_ = is_wanted;
+    internal::advise_read_ahead(file_->descriptor(), is_wanted);
+}
+
+size_t KernelFile::try_read(MutableBytes buffer, uint64_t offset) {
     ASSERT(reactor_.is_current_thread());
     // A direct file has no resident pages: a read of it would wait for the device.
-    if (is_direct_ || !has_descriptor()) return false;
-    while (!buffer.empty()) {
-        const MutableBytes part = buffer.first(std::min(buffer.size(), operation_bytes_max));
-        const int32_t result = reactor_.kernel().try_read(file_->descriptor(), part, offset);
-        if (result <= 0) return false;
-        buffer = buffer.subspan(static_cast<size_t>(result));
-        offset += static_cast<uint64_t>(result);
+    if (is_direct_ || !has_descriptor()) return 0;
+    size_t count = 0;
+    while (count < buffer.size()) {
+        const MutableBytes left = buffer.subspan(count);
+        const MutableBytes part = left.first(std::min(left.size(), operation_bytes_max));
+        const int32_t result =
+            reactor_.kernel().try_read(file_->descriptor(), part, offset + count);
+        if (result <= 0) break;
+        count += static_cast<size_t>(result);
     }
-    return true;
+    return count;
 }
 
 Task<Status> KernelFile::read_exactly(MutableBytes buffer, uint64_t offset) {
@@ -92,15 +103,9 @@ Task<Status> KernelFile::read_exactly(MutableBytes buffer, uint64_t offset) {
     if (!has_descriptor()) co_return co_await read_on_pool(buffer, offset);
 
     uint32_t attempts = 0;
-    // What is resident is copied at once; the first gap goes to the device.
-    bool may_be_resident = !is_direct_;
     while (!buffer.empty()) {
         const MutableBytes part = buffer.first(std::min(buffer.size(), operation_bytes_max));
-        int32_t result = -EAGAIN;
-        if (std::exchange(may_be_resident, false)) {
-            result = reactor_.kernel().try_read(file_->descriptor(), part, offset);
-        }
-        if (result < 0) result = co_await reactor_.read(file_->descriptor(), part, offset);
+        const int32_t result = co_await reactor_.read(file_->descriptor(), part, offset);
         if (is_passing(result, attempts)) {
             co_await reactor_.yield();
             continue;

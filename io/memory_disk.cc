@@ -29,7 +29,11 @@ struct Pace {
         // Nothing cancels it: a device cannot be asked to stop.
         co_await reactor.sleep(reactor.within_ns(random.below(options.delay_ns_max + 1)));
     }
-    bool is_resident() { return random.below(100) < options.resident_percent; }
+    // How many of this many bytes are resident: all, some or none.
+    size_t resident(size_t size_bytes) {
+        if (random.below(100) < options.resident_percent) return size_bytes;
+        return random.below(2) == 0 ? 0 : random.below(size_bytes + 1);
+    }
 };
 
 class MemoryFile final : public File {
@@ -37,8 +41,9 @@ public:
     MemoryFile(std::unique_ptr<MemoryHandle> handle, std::shared_ptr<Pace> pace)
         : handle_(std::move(handle)), pace_(std::move(pace)) {}
 
-    bool try_read_exactly(MutableBytes buffer, uint64_t offset) override {
-        return pace_->is_resident() && handle_->try_read_exactly(buffer, offset);
+    void read_ahead(bool) override {}
+    size_t try_read(MutableBytes buffer, uint64_t offset) override {
+        return handle_->try_read(buffer.first(pace_->resident(buffer.size())), offset);
     }
     Task<Status> read_exactly(MutableBytes buffer, uint64_t offset) override {
         co_await pace_->wait();

@@ -57,7 +57,7 @@ struct MemoryDiskOptions {
     // Operations take this much virtual time at most, drawn for each; 0: a turn of the loop.
     uint64_t delay_ns_max = 0;
     uint64_t seed = 1;
-    // How many of 100 calls of try_read_exactly find the bytes resident.
+    // How many of 100 calls of try_read find all bytes resident; half of the others find some.
     uint32_t resident_percent = 100;
 };
 

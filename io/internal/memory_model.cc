@@ -109,11 +109,10 @@ Result<size_t> MemoryHandle::read(MutableBytes buffer, uint64_t offset) {
         [&](MemoryState& state) { return state.node(id_).live.read(buffer, offset); });
 }
 
-bool MemoryHandle::try_read_exactly(MutableBytes buffer, uint64_t offset) {
-    if (is_direct(mode_) || !model_->go_on(DiskCallKind::read, path_)) return false;
-    return model_->with_state([&](MemoryState& state) {
-        return state.node(id_).live.read(buffer, offset) == buffer.size();
-    });
+size_t MemoryHandle::try_read(MutableBytes buffer, uint64_t offset) {
+    if (is_direct(mode_) || !model_->go_on(DiskCallKind::read, path_)) return 0;
+    return model_->with_state(
+        [&](MemoryState& state) { return state.node(id_).live.read(buffer, offset); });
 }
 
 Result<Written> MemoryHandle::begin_write(Bytes bytes, uint64_t offset) {

@@ -68,7 +68,7 @@ public:
                                                       const std::string& path, OpenMode mode);
 
     Result<size_t> read(MutableBytes buffer, uint64_t offset);
-    bool try_read_exactly(MutableBytes buffer, uint64_t offset);
+    size_t try_read(MutableBytes buffer, uint64_t offset);
     Result<Written> begin_write(Bytes bytes, uint64_t offset);
     Status finish_write(const Written& written);
 

@@ -153,6 +153,10 @@ uint32_t unread_bytes(int socket) {
     return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? static_cast<uint32_t>(bytes) : 0;
 }
 
+void advise_read_ahead(int file, bool is_wanted) {
+    posix_fadvise(file, 0, 0, is_wanted ? POSIX_FADV_NORMAL : POSIX_FADV_RANDOM);
+}
+
 int32_t read_without_waiting(int file, MutableBytes buffer, uint64_t offset) {
     const iovec part{buffer.data(), buffer.size()};
     return result_of(preadv2(file, &part, 1, static_cast<off_t>(offset), RWF_NOWAIT));

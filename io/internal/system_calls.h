@@ -31,6 +31,8 @@ Address connected_address(int socket);
 uint32_t unread_bytes(int socket);
 std::optional<uint32_t> peer_user(int socket);
 
+// Of the file as it is opened here; an advice, so nothing can fail.
+void advise_read_ahead(int file, bool is_wanted);
 int32_t read_without_waiting(int file, MutableBytes buffer, uint64_t offset);
 int32_t receive_without_waiting(int socket, MutableBytes buffer);
 int32_t send_without_waiting(int socket, Bytes bytes, bool more);

@@ -113,7 +113,7 @@ private:
 bool is_resident(const StoreCore& core, const OpenExtent& extent) {
     const uint64_t probed = std::min<uint64_t>(extent.size, io::direct_alignment);
     io::Buffer buffer = core.buffers->take(io::direct_alignment);
-    return extent.file->file->try_read_exactly(buffer.bytes().first(probed), extent.offset);
+    return extent.file->file->try_read(buffer.bytes().first(probed), extent.offset) == probed;
 }
 
 }  // namespace

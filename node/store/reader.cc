@@ -21,6 +21,10 @@ constexpr uint32_t head_room_min = 512;
 constexpr uint64_t short_range_bytes_max = 256_KiB;
 // From here on sendfile is cheaper than a copy (io/DESIGN.md).
 constexpr uint64_t file_range_bytes_min = 48_KiB;
+// Larger records are read alone: readers in random order pay for what the kernel reads beside them
+// (cold GETs of 64 KiB: 80 KiB from the device for each, 1,240 MB/s; alone 68 KiB, 1,480 MB/s).
+// Smaller ones gain more when they are read in the order they were written.
+constexpr uint64_t read_ahead_record_bytes_max = 32_KiB;
 // An object of more files than this has them opened one after the other.
 constexpr size_t open_extents_max = 64;
 // What is read of a record to find its content: most have one header block, some a short PAX part.
@@ -117,8 +121,11 @@ io::Task<Result<ReadRecord>> Reader::read_record(Place place) {
     record.bytes.buffer = core_.buffers->take(static_cast<uint32_t>(record_bytes));
     record.bytes.size = static_cast<uint32_t>(record_bytes);
     const MutableBytes bytes = record.bytes.mutable_bytes();
-    if (!segment->file->try_read_exactly(bytes, place.offset_bytes())) {
-        const Status read = co_await segment->file->read_exactly(bytes, place.offset_bytes());
+    segment->file->read_ahead(record_bytes <= read_ahead_record_bytes_max);
+    const size_t resident = segment->file->try_read(bytes, place.offset_bytes());
+    if (resident < bytes.size()) {
+        const Status read = co_await segment->file->read_exactly(bytes.subspan(resident),
+                                                                 place.offset_bytes() + resident);
         if (!read && read.error().code == Errc::corrupt) {
             co_return corrupt("a segment ends early", place);
         }
@@ -162,8 +169,16 @@ Result<Attributes> Reader::attributes_of(const ReadRecord& record) {
 std::optional<OpenedObject> Reader::open_in_place(ObjectName name, Place place, ReadRange range) {
     const std::shared_ptr<OpenFile> segment = files_.find_segment(place.segment);
     if (segment == nullptr || segment->file->descriptor() < 0) return std::nullopt;
+    // Before a byte is read: what is not resident is read whole, by one operation.
+    const uint64_t record_end = place.offset_bytes() + place.record_bytes();
+    if (!segment->verified.is_marked((record_end - 1) / segment_page_bytes)) return std::nullopt;
+    const int descriptor = segment->file->descriptor();
+    if (!io::is_resident(descriptor, place.offset_bytes(), place.record_bytes())) {
+        segment->verified.clear_all(place.offset_bytes(), place.record_bytes());
+        return std::nullopt;
+    }
     std::array<std::byte, header_bytes_read> bytes;
-    if (!segment->file->try_read_exactly(bytes, place.offset_bytes())) return std::nullopt;
+    if (segment->file->try_read(bytes, place.offset_bytes()) < bytes.size()) return std::nullopt;
     const std::optional<RecordHeader> header = parse_record_header(bytes);
     if (!header || header->head.kind != RecordKind::object || header->object != name.object ||
         header->head.bucket != name.bucket || header->head.lsn != begin_of(place) ||
@@ -177,10 +192,6 @@ std::optional<OpenedObject> Reader::open_in_place(ObjectName name, Place place, 
     const uint64_t size = opened.range.size;
     if (size < file_range_bytes_min || !begins_with_a_page(offset)) return std::nullopt;
     if (!segment->verified.are_marked(offset, size)) return std::nullopt;
-    if (!io::is_resident(segment->file->descriptor(), offset, size)) {
-        segment->verified.clear_all(offset, size);
-        return std::nullopt;
-    }
     CustomMetadata custom;
     if (!header->variable.empty()) {
         std::optional<Attributes> attributes = parse_attributes(header->variable);
@@ -188,7 +199,7 @@ std::optional<OpenedObject> Reader::open_in_place(ObjectName name, Place place, 
         custom = std::move(attributes->custom);
     }
     opened.attributes = attributes_from(header->head, std::move(custom));
-    opened.body = io::Body(io::FileRange{segment->file->descriptor(), offset, size, segment});
+    opened.body = io::Body(io::FileRange{descriptor, offset, size, segment});
     return opened;
 }
 
@@ -364,7 +375,7 @@ io::Task<Result<io::Chunk>> Reader::read_short(const OpenExtent& extent) {
     if (extent.file->verified.are_marked(extent.offset, extent.size)) {
         const auto size = static_cast<uint32_t>(extent.size);
         io::Chunk chunk{core_.buffers->take(head_room_min + size), head_room_min, size};
-        if (extent.file->file->try_read_exactly(chunk.mutable_bytes(), extent.offset)) {
+        if (extent.file->file->try_read(chunk.mutable_bytes(), extent.offset) == size) {
             co_return chunk;
         }
         // Not resident: what comes from the device now has not been verified yet.
@@ -387,8 +398,9 @@ io::Task<Result<io::Chunk>> Reader::read_blocks(std::shared_ptr<OpenFile> file, 
     const auto read_bytes = static_cast<uint32_t>(end - begin);
     io::Chunk chunk{core_.buffers->take(head_room_bytes + read_bytes), head_room_bytes, 0};
     const MutableBytes bytes = chunk.buffer.bytes().subspan(head_room_bytes, read_bytes);
-    if (!from.try_read_exactly(bytes, begin)) {
-        const Status read = co_await from.read_exactly(bytes, begin);
+    const size_t resident = from.try_read(bytes, begin);
+    if (resident < bytes.size()) {
+        const Status read = co_await from.read_exactly(bytes.subspan(resident), begin + resident);
         if (!read && read.error().code == Errc::corrupt) {
             co_return corrupt("an object file ends early", id);
         }
