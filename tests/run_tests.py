@@ -2,8 +2,8 @@
 """Builds the test programs, runs them all and adds up what they say.
 
 Called by ./test. A test is a row of Meson's table (tests/*/meson.build); its suites say when and
-how it runs: `unit` under ASan and UBSan, some under ThreadSanitizer too, `fuzz` in a build of its
-own, `tidy` and `e2e` as they are (against the release build), `slow` not with --quick. GoogleTest
+how it runs: `unit` under ASan and UBSan, some under ThreadSanitizer or without any, too, `fuzz` in a
+build of its own, `tidy` and `e2e` as they are (against the release build), `slow` not with --quick. GoogleTest
 programs are counted by test, scripts by their last line "N passed, N failed", anything else as one.
 """
 
@@ -20,17 +20,25 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILDS = {
     "asan": ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=1"],
     "tsan": ["-Db_sanitize=thread", "-Db_lundef=false", "-Doptimization=1"],
+    "optimized": ["--buildtype=release"],
 }
 # What cores share: these run under ThreadSanitizer, too. The value: which of its tests.
 TSAN_TESTS = {"background_test": "*", "cores_test": "*", "parallel_test": "*",
               "reactor_test": "*", "turns_test": "*", "shared_words_test": "*",
               "smoke_test": "*", "locator_test": "LocatorRace.*", "single_log_test": "*",
               "store_disk_test": "*.CoresChangeAndRead*"}
+# Where the number of states counts, these run without sanitizers, too: 100,000 power cuts.
+OPTIMIZED_TESTS = {"crash_test"}
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=0:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
+
+
+def runs_in(label, name):
+    """Whether this test is one of those of the build `label`."""
+    return {"tsan": name in TSAN_TESTS, "optimized": name in OPTIMIZED_TESTS}.get(label, True)
 
 
 def build(name):
@@ -41,8 +49,7 @@ def build(name):
         return False
     prefix = os.path.join(ROOT, directory) + "/"
     targets = {test["cmd"][0].removeprefix(prefix) for test in tests_of(directory)
-               if test["cmd"][0].startswith(prefix) and (name != "tsan" or
-                                                         test["name"] in TSAN_TESTS)}
+               if test["cmd"][0].startswith(prefix) and runs_in(name, test["name"])}
     command = ["packaging/meson-build", directory, "--", *sorted(targets)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
@@ -109,7 +116,7 @@ def chosen(directory, label, suite, arguments):
         suites = {name.split(":")[-1] for name in test["suite"]}
         if suite not in suites or (arguments.quick and "slow" in suites):
             continue
-        if label == "tsan" and test["name"] not in TSAN_TESTS:
+        if not runs_in(label, test["name"]):
             continue
         if arguments.filter and not re.search(arguments.filter, f"{label}:{test['name']}"):
             continue
@@ -125,7 +132,8 @@ def main():
     arguments = parser.parse_args()
     mode = "quick" if arguments.quick else "deep" if arguments.deep else "normal"
 
-    for name in [*BUILDS, "fuzz"]:
+    builds = [name for name in BUILDS if name != "optimized" or not arguments.quick]
+    for name in [*builds, "fuzz"]:
         if not (build_fuzz() if name == "fuzz" else build(name)):
             print(f"the build out/{name} failed")
             print("0 passed, 1 failed")
@@ -133,6 +141,8 @@ def main():
 
     parallel = chosen("out/asan", "asan", "unit", arguments)
     parallel += chosen("out/tsan", "tsan", "unit", arguments)
+    if not arguments.quick:
+        parallel += chosen("out/optimized", "optimized", "unit", arguments)
     parallel += chosen("out/release", "release", "fuzz", arguments)
     alone = chosen("out/release", "release", "tidy", arguments)
     alone += chosen("out/release", "release", "e2e", arguments)
