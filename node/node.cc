@@ -8,6 +8,7 @@
 
 #include "io/base/units.h"
 #include "io/cgroup.h"
+#include "io/cores.h"
 #include "io/unix_path.h"
 #include "node/doors/ais/text.h"
 
@@ -92,6 +93,11 @@ io::Task<void> set_tls(TlsSlot& slot, TlsSlot tls) {
     co_return;
 }
 
+io::Task<void> set_files(Settings::TlsSettings& files, Settings::TlsSettings now) {
+    files = std::move(now);
+    co_return;
+}
+
 io::Task<void> set_list(Access& access, uint32_t core, std::shared_ptr<const AccessList> list) {
     access.set(core, std::move(list));
     co_return;
@@ -144,6 +150,7 @@ std::optional<StartFailure> Node::start_parts(const Settings& settings,
     describe();
     access_ = std::make_unique<Access>(storage_->cores().count());
     tls_.resize(storage_->cores().count());
+    tls_files_.resize(storage_->cores().count());
     if (auto loaded = reload(settings); !loaded) {
         return StartFailure{exit_bad_settings, loaded.error()};
     }
@@ -172,7 +179,10 @@ void Node::make_doors(const Settings& settings) {
     ais_ = std::make_unique<AisDoor>(storage_->service(), storage_->jobs(), identity_, *access_,
                                      cores.reactor(0));
     ais_->manage(storage_->mountpaths());
-    ais_->show_certificate([this](uint32_t core) { return tls_[core].get(); });
+    ais_->show_certificate([this](uint32_t core) { return tls_[core].get(); },
+                           [this](uint32_t core) { return load_certificate(core); });
+    ais_->show_log(log_.recent());
+    ais_->show_statistics([this](uint32_t core) { return count_requests(core); });
     admin_ = std::make_unique<AdminDoor>(storage_->service(), identity_, *access_,
                                          std::move(admin_cores));
     admin_->show(storage_->mountpaths());
@@ -215,6 +225,37 @@ CoreFigures Node::figures(uint32_t core) const {
         figures.refused[work] = admission.refused_count(static_cast<WorkClass>(work));
     }
     return figures;
+}
+
+io::Task<RequestMetrics> Node::count_requests(uint32_t core) {
+    io::Cores& cores = storage_->cores();
+    RequestMetrics sum;
+    for (uint32_t other = 0; other < cores.count(); ++other) {
+        const auto there = [this, other] { return requests_of(other); };
+        sum.add(co_await io::on_core(cores.reactor(core), cores.reactor(other), there));
+    }
+    co_return sum;
+}
+
+io::Task<RequestMetrics> Node::requests_of(uint32_t core) const {
+    co_return figures(core).requests;
+}
+
+// As reload() does it, for a client; the list of tokens stays.
+io::Task<Status> Node::load_certificate(uint32_t core) {
+    io::Cores& cores = storage_->cores();
+    if (tls_[core] == nullptr) co_return fail(Errc::not_found, "no certificate");
+    const Settings::TlsSettings files = tls_files_[core];
+    auto loaded = co_await cores.pool().run(cores.reactor(core), [&files] {
+        return io::TlsContext::load(files.certificate, files.key);
+    });
+    if (!loaded) co_return fail(loaded.error());
+    const TlsSlot tls = std::move(*loaded);
+    for (uint32_t other = 0; other < cores.count(); ++other) {
+        const auto there = [this, other, &tls] { return set_tls(tls_[other], tls); };
+        co_await io::on_core(cores.reactor(core), cores.reactor(other), there);
+    }
+    co_return Status();
 }
 
 std::optional<StartFailure> Node::listen(const Settings& settings,
@@ -357,6 +398,7 @@ std::expected<void, std::string> Node::reload(const Settings& settings) {
     for (uint32_t core = 0; core < storage_->cores().count(); ++core) {
         storage_->cores().run_on(core, [&] { return set_list(*access_, core, list); });
         storage_->cores().run_on(core, [&] { return set_tls(tls_[core], tls); });
+        storage_->cores().run_on(core, [&] { return set_files(tls_files_[core], settings.tls); });
     }
     return {};
 }

@@ -63,6 +63,10 @@ private:
     void describe();
     void make_doors(const Settings& settings);
     CoreFigures figures(uint32_t core) const;
+    // Asked for on `core`.
+    io::Task<RequestMetrics> count_requests(uint32_t core);
+    io::Task<RequestMetrics> requests_of(uint32_t core) const;
+    io::Task<Status> load_certificate(uint32_t core);
 
     const Log& log_;
     NodeIdentity identity_;
@@ -72,6 +76,7 @@ private:
     bool needs_tokens_ = false;
     std::vector<TlsSlot> tls_;  // by core
     bool has_tls_ = false;
+    std::vector<Settings::TlsSettings> tls_files_;  // by core: what was read
     std::unique_ptr<AisDoor> ais_;
     std::unique_ptr<AdminDoor> admin_;
     std::unique_ptr<Router> router_;

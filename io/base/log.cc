@@ -7,6 +7,8 @@
 #include <chrono>
 #include <iterator>
 
+#include "io/base/recent_log.h"
+
 namespace penstock {
 namespace {
 
@@ -54,10 +56,12 @@ std::string time_text() {
 }  // namespace
 
 Log Log::to_stderr(LogLevel level_min) {
-    return Log(level_min, isatty(STDERR_FILENO) == 0, [](std::string_view line) {
+    Log log(level_min, isatty(STDERR_FILENO) == 0, [](std::string_view line) {
         // A log that cannot be written has nowhere to say so.
         [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
     });
+    log.recent_ = std::make_shared<RecentLog>();
+    return log;
 }
 
 Log Log::quiet() {
@@ -105,6 +109,7 @@ void Log::line(LogLevel level, std::string_view message,
     }
     line.append(is_json_ ? "}\n" : "\n");
     write_(line);
+    if (recent_ != nullptr) recent_->add(level, line);
 }
 
 }  // namespace penstock

@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
 
 namespace penstock {
+
+class RecentLog;
 
 enum class LogLevel : uint8_t { debug, info, warning, error };
 
@@ -25,11 +28,14 @@ class Log {
 public:
     using Write = std::function<void(std::string_view line)>;  // line ends with '\n'
 
-    // To standard error; text if it is a terminal, JSON lines otherwise.
+    // To standard error; text if it is a terminal, JSON lines otherwise. Keeps the last lines.
     static Log to_stderr(LogLevel level_min);
     // Drops everything.
     static Log quiet();
     Log(LogLevel level_min, bool is_json, Write write);
+
+    // The last lines; null: none are kept. For whoever has the Log, and no longer.
+    RecentLog* recent() const { return recent_.get(); }
 
     void debug(std::string_view message, std::initializer_list<LogField> fields = {}) const;
     void info(std::string_view message, std::initializer_list<LogField> fields = {}) const;
@@ -43,6 +49,7 @@ private:
     LogLevel level_min_;
     bool is_json_;
     Write write_;
+    std::shared_ptr<RecentLog> recent_;
 };
 
 }  // namespace penstock

@@ -7,6 +7,7 @@
 #include "io/base/checksum.h"
 #include "io/base/log.h"
 #include "io/base/random.h"
+#include "io/base/recent_log.h"
 #include "io/base/result.h"
 
 namespace penstock {
@@ -97,6 +98,30 @@ TEST(Log, LinesAreJsonWithNothingUnescaped) {
                 testing::EndsWith(
                     R"("level":"info","message":"a \"quoted\"\u000aline","bytes":7,"name":"x\\y"})"
                     "\n"));
+}
+
+TEST(RecentLog, KeepsTheLastLinesOfEachKind) {
+    using Which = RecentLog::Which;
+    RecentLog log;
+    log.add(LogLevel::info, "one\n");
+    log.add(LogLevel::warning, "two\n");
+    log.add(LogLevel::error, "three\n");
+    EXPECT_EQ(log.parts(Which::all).now, "one\ntwo\nthree\n");
+    EXPECT_EQ(log.parts(Which::warnings).now, "two\nthree\n");
+    log.rotate();
+    EXPECT_EQ(log.parts(Which::all).now, "");
+    EXPECT_EQ(log.parts(Which::all).before, "one\ntwo\nthree\n");
+
+    const std::string line(1000, 'x');
+    for (int count = 0; count < 2000; ++count) log.add(LogLevel::info, line);
+    const RecentLog::Parts all = log.parts(Which::all);
+    EXPECT_LE(all.now.size(), RecentLog::bytes_max[0]);
+    EXPECT_LE(all.before.size(), RecentLog::bytes_max[0]);
+    EXPECT_GE(all.before.size() + all.now.size(), RecentLog::bytes_max[0]);
+    EXPECT_EQ(log.parts(Which::warnings).before, "two\nthree\n")
+        << "many lines drive out no warning";
+    log.add(LogLevel::error, std::string(1 << 20, 'y'));
+    EXPECT_EQ(log.parts(Which::warnings).now.size(), RecentLog::bytes_max[1]);
 }
 
 }  // namespace

@@ -315,17 +315,32 @@ def check_many(checks, tls):
     checks.check(not failed, f"at once: {failed[:5]}")
 
 
-def check_reload(checks, tls, directory, paths):
-    other = make_certificate(directory, "other", "rsa")
-    kept = tls.connect()
-    kept.request("GET", "/health")
-    kept.getresponse().read()
-    for path, source in zip(paths, other):
+def replace_files(paths, sources):
+    for path, source in zip(paths, sources):
         with open(source, "rb") as file:
             content = file.read()
         with open(path + ".new", "wb") as file:
             file.write(content)
         os.rename(path + ".new", path)
+
+
+def check_load_by_call(checks, tls, directory, paths):
+    """AIStore's way: PUT /v1/cluster/load-x509. Gives the node as it is seen then."""
+    third = make_certificate(directory, "third")
+    replace_files(paths, third)
+    checks.check(tls.request("PUT", "/v1/cluster/load-x509")[0] == 200, "load-x509")
+    now = TlsNode(tls, third[0])
+    checks.check(now.request("GET", "/health")[0] == 200, "its certificate is shown at once")
+    checks.check(not check_certificate(checks, now), "and told: not the RSA one before")
+    return now
+
+
+def check_reload(checks, tls, directory, paths):
+    other = make_certificate(directory, "other", "rsa")
+    kept = tls.connect()
+    kept.request("GET", "/health")
+    kept.getresponse().read()
+    replace_files(paths, other)
     os.kill(tls.pid, signal.SIGHUP)
     deadline = time.monotonic() + 10
     renewed = TlsNode(tls, other[0])
@@ -343,8 +358,11 @@ def check_reload(checks, tls, directory, paths):
     kept.request("GET", "/health")
     checks.check(kept.getresponse().status == 200, "open connections go on")
     kept.close()
+    kept = check_load_by_call(checks, renewed, directory, paths)
     with open(paths[1], "wb") as file:
         file.write(b"no key")
+    checks.check(kept.request("PUT", "/v1/cluster/load-x509")[0] == 500, "a wrong key is told")
+    renewed = kept
     os.kill(tls.pid, signal.SIGHUP)
     time.sleep(0.3)
     checks.check(renewed.request("GET", "/health")[0] == 200, "a wrong key changes nothing")

@@ -26,13 +26,14 @@ bool is_easy(std::string_view element) {
 }
 
 // Resources of the contract that are not built, whatever the method.
-constexpr std::string_view later_resources[] = {"download", "sort", "etl", "ml", "tokens"};
+constexpr std::string_view later_resources[] = {"download", "sort", "etl", "ml"};
 
 Resource resource_named(std::string_view element) {
     constexpr std::pair<std::string_view, Resource> names[] = {
         {"objects", Resource::objects}, {"buckets", Resource::buckets},
         {"health", Resource::health},   {"daemon", Resource::daemon},
         {"reverse", Resource::reverse}, {"cluster", Resource::cluster},
+        {"tokens", Resource::tokens},
     };
     const auto* found =
         std::ranges::find(names, element, &std::pair<std::string_view, Resource>::first);
@@ -43,6 +44,14 @@ Resource resource_named(std::string_view element) {
 
 io::Task<Reply> refuse_path(Call& call) {
     co_return ais::refuse_uri(call);
+}
+
+// A caller who shows a token is told whether it counts; there are none to revoke: a token goes by
+// taking it from the node's list.
+io::Task<Reply> answer_token(const Call& call, std::string_view rest) {
+    if (call.method() != Method::post || !rest.empty()) co_return ais::refuse_not_built("tokens");
+    if (!call.access.is_required(call.core)) co_return ais::refuse(401, "", "token required");
+    co_return ais::empty_response();
 }
 
 // Whoever lists all jobs asks for downloads and sorts, too: of those there are none.
@@ -65,7 +74,12 @@ io::Task<Reply> refuse_resource(Call& call, FirstElement resource) {
 
 AisDoor::AisDoor(ObjectService& service, Jobs& jobs, const NodeIdentity& node, const Access& access,
                  io::Reactor& home)
-    : service_(service), jobs_(jobs), node_(node), access_(access), summaries_(service, home) {}
+    : service_(service),
+      jobs_(jobs),
+      node_(node),
+      access_(access),
+      statistics_(home),
+      summaries_(service, home) {}
 
 bool AisDoor::is_for(std::string_view path) {
     const std::string_view first = ais::split_first(path).element;
@@ -78,6 +92,9 @@ io::Task<io::http::Response> AisDoor::handle(uint32_t core, io::http::Request& r
     Call call{core, request, *query, service_, jobs_, node_, access_, request.head.path, {}};
     call.mountpaths = mountpaths_;
     call.certificate_of = &certificate_of_;
+    call.load_certificate = &load_certificate_;
+    call.log = log_;
+    call.statistics = &statistics_;
     if (access_.is_required(core)) call.principal = bearer_principal(request.head);
     Reply reply = co_await route(call);
     // A handler that answers without having asked: our bug, and closed all the same.
@@ -128,6 +145,8 @@ io::Task<Reply> AisDoor::serve(Call& call, FirstElement resource) {
             return ais::handle_reverse(call, resource.rest);
         case Resource::cluster:
             return ais::handle_cluster(call, resource.rest);
+        case Resource::tokens:
+            return answer_token(call, resource.rest);
         case Resource::later:
             return refuse_resource(call, resource);
         case Resource::none:

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "io/http/connection.h"
+#include "node/doors/ais/statistics.h"
 #include "node/doors/ais/summary.h"
 #include "node/doors/ais/text.h"
 #include "node/node_identity.h"
@@ -29,8 +30,16 @@ public:
 
     // The node's certificate can be shown; before the first request. `certificate` gives a core's,
     // on that core, null if there is none.
-    void show_certificate(ais::CertificateOf certificate) {
+    void show_certificate(ais::CertificateOf certificate, ais::LoadCertificate load) {
         certificate_of_ = std::move(certificate);
+        load_certificate_ = std::move(load);
+    }
+
+    // What was logged last can be read; before the first request. It outlives the door.
+    void show_log(RecentLog* log) { log_ = log; }
+    // What is counted can be read and reset; before the first request.
+    void show_statistics(ais::Statistics::Gather gather) {
+        statistics_.count_with(std::move(gather));
     }
 
     // Whether a path is this door's: "/v1...", "/ais...", "/gs...", "/az...".
@@ -60,6 +69,9 @@ private:
     const Access& access_;
     MountpathSet* mountpaths_ = nullptr;
     ais::CertificateOf certificate_of_;
+    ais::LoadCertificate load_certificate_;
+    RecentLog* log_ = nullptr;
+    ais::Statistics statistics_;
     ais::SummaryBoard summaries_;
 };
 

@@ -13,12 +13,18 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "io/http/connection.h"
 #include "io/http/url.h"
 #include "node/jobs/registry.h"
 #include "node/node_identity.h"
 #include "node/service/access.h"
 #include "node/service/object_service.h"
+
+namespace penstock {
+class RecentLog;
+}  // namespace penstock
 
 namespace penstock::node {
 class MountpathSet;
@@ -40,13 +46,26 @@ struct ApiError {
 using Reply = std::expected<io::http::Response, ApiError>;
 
 // What the first element of a path stands for; `later`: resources that are not built.
-enum class Resource : uint8_t { none, objects, buckets, health, daemon, reverse, cluster, later };
+enum class Resource : uint8_t {
+    none,
+    objects,
+    buckets,
+    health,
+    daemon,
+    reverse,
+    cluster,
+    later,
+    tokens
+};
 
 // What a request is about.
 enum class Place : uint8_t { cluster, bucket, object };
 
 // A core's certificate; null if it has none.
 using CertificateOf = std::function<const io::TlsContext*(uint32_t core)>;
+// Reads the node's certificate again. Asked for on any core; `not_found`: it has none.
+using LoadCertificate = std::function<io::Task<Status>(uint32_t core)>;
+class Statistics;
 
 struct Call {
     uint32_t core;
@@ -71,7 +90,12 @@ struct Call {
     MountpathSet* mountpaths = nullptr;  // null: of a service without disks
     // Of each of them, once a query that shows them has asked.
     std::shared_ptr<const std::vector<MountpathFigures>> mountpath_figures;
-    const CertificateOf* certificate_of = nullptr;  // may be empty
+    const CertificateOf* certificate_of = nullptr;      // may be empty
+    const LoadCertificate* load_certificate = nullptr;  // may be empty
+    RecentLog* log = nullptr;                           // null: none is kept
+    Statistics* statistics = nullptr;
+    // What is counted, once a query that shows it has asked.
+    std::shared_ptr<const nlohmann::ordered_json> tracker;
 
     io::http::Method method() const { return request.head.method; }
     bool is_head() const { return request.head.method == io::http::Method::head; }

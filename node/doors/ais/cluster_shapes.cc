@@ -89,10 +89,12 @@ OrderedJson capacity_json(const Call& call, Role role) {
             {"pct_min", std::min(percent_min, percent_max)}};
 }
 
-// The counters that clients cannot do without. Ours are under /metrics.
-OrderedJson tracker_json(const Call& call) {
+// The process's counters are the target's: the gateway has what every node has.
+OrderedJson tracker_json(const Call& call, Role role) {
     constexpr int state_flags = 6;  // cluster started, node started, no alert
-    return {{"state.flags", state_flags}, {"up.ns.time", uptime_ns(call)}};
+    OrderedJson json = {{"state.flags", state_flags}, {"up.ns.time", uptime_ns(call)}};
+    if (role == Role::target && call.tracker != nullptr) json.update(*call.tracker);
+    return json;
 }
 
 }  // namespace
@@ -218,7 +220,7 @@ OrderedJson node_status_json(const Call& call, Role role) {
             {"build_time", ""},
             {"k8s_pod_name", ""},
             {"snode", node_json(call, role)},
-            {"tracker", tracker_json(call)},
+            {"tracker", tracker_json(call, role)},
             {"capacity", capacity_json(call, role)},
             {"cluster", node_state_json(call)},
             {"sys_info", system_json(call, role)},
@@ -227,7 +229,7 @@ OrderedJson node_status_json(const Call& call, Role role) {
 
 OrderedJson node_stats_json(const Call& call, Role role) {
     return {{"snode", node_json(call, role)},
-            {"tracker", tracker_json(call)},
+            {"tracker", tracker_json(call, role)},
             {"capacity", capacity_json(call, role)}};
 }
 
@@ -235,10 +237,6 @@ OrderedJson disk_json(const Call& call) {
     OrderedJson json = {{"AllDiskStats", OrderedJson::object()}};
     json.update(capacity_json(call, Role::target));
     return json;
-}
-
-OrderedJson metrics_json() {
-    return {{"state.flags", "gauge"}, {"up.ns.time", "special"}};
 }
 
 OrderedJson cluster_config_json(const Call& call) {

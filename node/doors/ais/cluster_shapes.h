@@ -16,7 +16,6 @@ OrderedJson node_status_json(const Call& call, Role role);
 OrderedJson node_stats_json(const Call& call, Role role);
 OrderedJson system_json(const Call& call, Role role);
 OrderedJson disk_json(const Call& call);
-OrderedJson metrics_json();
 OrderedJson cluster_config_json(const Call& call);
 OrderedJson node_config_json(const Call& call, Role role);
 

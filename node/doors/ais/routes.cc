@@ -66,6 +66,8 @@ constexpr Route all[] = {
     {reverse, Method::get, on_cluster, "", any_action, access::show_cluster},
     {cluster, Method::get, on_cluster, "", any_action, access::show_cluster},
     {later, Method::get, on_cluster, "", any_action, access::show_cluster},
+    {tokens, Method::get, on_cluster, "", any_action, access::show_cluster},
+    {tokens, Method::post, on_cluster, "", any_action, access::any_role},
 };
 
 bool matches(const Route& route, const Call& call) {

@@ -1,4 +1,9 @@
+#include <isa-l/igzip_lib.h>
+
+#include <map>
+
 #include "io/base/checksum.h"
+#include "io/base/recent_log.h"
 #include "tests/node/doors/door_test.h"
 
 namespace penstock::node::testing {
@@ -6,6 +11,33 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
+
+// A task that has its value already.
+template <typename T>
+io::Task<T> ready(T value) {
+    co_return value;
+}
+
+// Name -> content of a small .tar.gz.
+std::map<std::string, std::string> unpacked_tar(std::string_view packed) {
+    std::string tar(4 << 20, '\0');
+    inflate_state state;
+    isal_inflate_init(&state);
+    state.crc_flag = ISAL_GZIP;
+    std::string input(packed);
+    state.next_in = reinterpret_cast<uint8_t*>(input.data());
+    state.avail_in = static_cast<uint32_t>(input.size());
+    state.next_out = reinterpret_cast<uint8_t*>(tar.data());
+    state.avail_out = static_cast<uint32_t>(tar.size());
+    EXPECT_EQ(isal_inflate_stateless(&state), ISAL_DECOMP_OK);
+    std::map<std::string, std::string> files;
+    for (size_t at = 0; at + 512 <= state.total_out && tar[at] != '\0';) {
+        const size_t size = std::stoul(tar.substr(at + 124, 11), nullptr, 8);
+        files[std::string(tar.c_str() + at)] = tar.substr(at + 512, size);
+        at += 512 + (size + 511) / 512 * 512;
+    }
+    return files;
+}
 
 class AisClusterTest : public DoorTest {
 protected:
@@ -236,12 +268,116 @@ TEST_F(AisClusterTest, TransientConfigurationHoldsUntilTheNodeStops) {
     EXPECT_EQ(config()["log"]["level"], "3");
 }
 
+TEST_F(AisClusterTest, LogIsReadFromAnOffsetAndAsAnArchive) {
+    RecentLog recent;
+    door_.show_log(&recent);
+    recent.add(LogLevel::info, "something happened\n");
+    recent.add(LogLevel::warning, "beware\n");
+    const std::string info = reverse("log", "AbCd1234").body;
+    EXPECT_THAT(info, StartsWith("Started up at "));
+    EXPECT_THAT(info, ::testing::EndsWith("something happened\nbeware\n"));
+    EXPECT_THAT(reverse("log&severity=error", "AbCd1234").body,
+                ::testing::EndsWith("cores 1\nbeware\n"));
+    recent.add(LogLevel::info, "and more\n");
+    const std::string offset = "&offset=" + std::to_string(info.size());
+    EXPECT_EQ(reverse("log" + offset, "AbCd1234").body, "and more\n");
+    EXPECT_EQ(reverse("log&offset=99999999", "AbCd1234").body, "");
+
+    const auto files = [&] {
+        const Answer answer = reverse("log&severity=info&all=true", "AbCd1234");
+        EXPECT_EQ(answer.header("Content-Type"), "application/x-gzip");
+        return unpacked_tar(answer.body);
+    };
+    EXPECT_THAT(files(), ::testing::UnorderedElementsAre(
+                             ::testing::Pair("penstockd.INFO.log", HasSubstr("and more")),
+                             ::testing::Pair("penstockd.ERROR.log", HasSubstr("beware"))));
+    EXPECT_EQ(ask("PUT", "/v1/cluster", R"({"action":"rotate-logs"})").status, 200);
+    EXPECT_THAT(reverse("log", "AbCd1234").body, ::testing::EndsWith("cores 1\n"));
+    EXPECT_EQ(files().at("penstockd.INFO.before.log"), "something happened\nbeware\nand more\n");
+    EXPECT_EQ(files().at("penstockd.ERROR.before.log"), "beware\n");
+    EXPECT_EQ(reverse("log&all=perhaps", "AbCd1234").status, 400);
+    door_.show_log(nullptr);
+}
+
+TEST_F(AisClusterTest, StatisticsAreCountedAndReset) {
+    RequestMetrics counted;
+    door_.show_statistics([&](uint32_t) { return ready(counted); });
+    const auto count = [&](Door door, Operation operation, uint16_t status) {
+        counted.record({door, operation, status, 30, 500, 1000});
+    };
+    count(Door::ais, Operation::get, 200);
+    count(Door::rpc, Operation::get_many, 0);
+    count(Door::ais, Operation::get, 404);
+    count(Door::rpc, Operation::get, 7);
+    count(Door::ais, Operation::put, 200);
+    count(Door::ais, Operation::list, 200);
+    const auto tracker = [&] { return reverse("node_stats", "AbCd1234").json()["tracker"]; };
+    EXPECT_EQ(tracker()["get.n"], 2);
+    EXPECT_EQ(tracker()["err.get.n"], 2);
+    EXPECT_EQ(tracker()["get.size"], 2000);
+    EXPECT_EQ(tracker()["get.ns.total"], 4000);
+    EXPECT_EQ(tracker()["get.ns"], 1000);
+    EXPECT_EQ(tracker()["put.size"], 30);
+    EXPECT_EQ(tracker()["lst.n"], 1);
+    EXPECT_FALSE(tracker().contains("del.n")) << "counters that are 0 are left out";
+    EXPECT_FALSE(reverse("node_stats", "AbCd1234p").json()["tracker"].contains("get.n"));
+    const auto kinds = ask("GET", "/v1/daemon?what=metrics").json();
+    for (const auto& [name, value] : tracker().items()) EXPECT_TRUE(kinds.contains(name)) << name;
+
+    const auto reset = [&](const char* value) {
+        return ask("PUT", "/v1/cluster",
+                   std::string(R"({"action":"reset-stats","value":)") + value + "}")
+            .status;
+    };
+    EXPECT_EQ(reset("true"), 200);
+    EXPECT_EQ(tracker()["get.n"], 2);
+    EXPECT_FALSE(tracker().contains("err.get.n"));
+    EXPECT_EQ(reset("false"), 200);
+    EXPECT_FALSE(tracker().contains("get.n"));
+    EXPECT_EQ(tracker()["get.size"], 0);
+    EXPECT_TRUE(tracker()["up.ns.time"].is_number());
+    count(Door::ais, Operation::get, 200);
+    EXPECT_EQ(tracker()["get.n"], 1);
+    door_.show_statistics({});
+}
+
+TEST_F(AisClusterTest, CertificateIsReadAgainWhereThereIsOne) {
+    EXPECT_EQ(ask("PUT", "/v1/cluster/load-x509").status, 404);
+    Status outcome;
+    int loads = 0;
+    door_.show_certificate({}, [&](uint32_t) {
+        ++loads;
+        return ready(outcome);
+    });
+    EXPECT_EQ(ask("PUT", "/v1/cluster/load-x509").status, 200);
+    EXPECT_EQ(ask("PUT", "/v1/cluster/load-x509/AbCd1234").status, 200);
+    EXPECT_EQ(ask("PUT", "/v1/cluster/load-x509/nosuchnode").status, 404);
+    EXPECT_EQ(loads, 2);
+    outcome = fail(Errc::invalid, "the certificate is none");
+    EXPECT_EQ(ask("PUT", "/v1/cluster/load-x509").status, 500);
+    outcome = fail(Errc::not_found, "");
+    EXPECT_EQ(ask("PUT", "/v1/cluster/load-x509").status, 404);
+}
+
 TEST_F(AisClusterTest, WhatIsNotBuiltWrongOrUnknownIsToldApart) {
     const auto status = [&](const std::string& method, const std::string& target,
                             const std::string& body = "") {
         return ask(method, target, body).status;
     };
-    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"reset-stats","value":true})"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"reset-stats","value":"all"})"), 400);
+    for (const std::string action : {"shutdown", "decommission", "start-maintenance"}) {
+        EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":")" + action + "\"}"), 501) << action;
+    }
+    EXPECT_EQ(status("PUT", "/v1/cluster/attach?what=remote"), 501);
+    EXPECT_EQ(status("PUT", "/v1/cluster/enable-bend/aws"), 400);
+    EXPECT_EQ(status("PUT", "/v1/cluster/proxy/AbCd1234p"), 200);
+    EXPECT_EQ(status("PUT", "/v1/cluster/proxy/nosuchnode"), 404);
+    EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"reload-creds","name":""})"), 200);
+    EXPECT_EQ(
+        ask("PUT", "/v1/cluster", R"({"action":"reload-creds","name":"aws"})").json()["tcode"],
+        "ErrMissingBackend");
+    EXPECT_EQ(status("POST", "/v1/tokens"), 401);
+    EXPECT_EQ(status("DELETE", "/v1/tokens", "{}"), 501);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"rotate-logs","value":null})"), 200);
     EXPECT_EQ(status("PUT", "/v1/cluster", R"({"action":"nonsense"})"), 400);
     for (const std::string path : {"download/abort", "sort?uuid=x", "etl", "ml/moss", "tokens"}) {
