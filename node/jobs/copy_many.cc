@@ -1,6 +1,7 @@
 // Copying many objects, or a bucket: in this process, from record to record, thousands under way.
 #include <algorithm>
 
+#include "node/jobs/name_template.h"
 #include "node/jobs/run.h"
 
 namespace penstock::node {
@@ -25,6 +26,20 @@ std::string copied_name(const std::string& name, const CopyOptions& options) {
         if (from == extension) return options.prepend + name.substr(0, dot + 1) + into;
     }
     return options.prepend + name;
+}
+
+// The names that would be copied to `name`, there or not. Without `prepend`, which nobody may ask
+// for together with a synchronization.
+std::vector<std::string> possible_sources(const std::string& name, const CopyOptions& options) {
+    std::vector<std::string> candidates{name};
+    for (const auto& [from, into] : options.extensions) {
+        if (!name.ends_with("." + into)) continue;
+        candidates.push_back(name.substr(0, name.size() - into.size()) + from);
+    }
+    std::erase_if(candidates, [&](const std::string& candidate) {
+        return copied_name(candidate, options) != name;
+    });
+    return candidates;
 }
 
 class Copying final : public PageAction {
@@ -104,8 +119,13 @@ private:
             const auto target = co_await service.stat(JobRun::core, to);
             if (target && was_copied(source, *target)) co_return source.size_bytes;
         }
-        CO_TRY(const ObjectAttributes copied, co_await service.copy(JobRun::core, from, to, {}));
-        co_return copied.size_bytes;
+        const auto copied = co_await service.copy(JobRun::core, from, to, {});
+        if (copied) co_return copied->size_bytes;
+        const bool is_gone =
+            run_.spec().copy.synchronizes && copied.error().code == Errc::not_found;
+        if (!is_gone) co_return fail(copied.error());
+        CO_TRY_STATUS(co_await service.remove(JobRun::core, to, {}));
+        co_return 0;
     }
 
     // Before a crash, by this job: another copy would be the same object with a version more.
@@ -128,11 +148,86 @@ private:
     io::Event room_;
 };
 
+// The second half of a synchronization: what is in the destination and not in the source goes.
+class Pruning {
+public:
+    explicit Pruning(JobRun& run) : run_(run) {}
+
+    // Begins anew after a crash: what is gone costs nothing.
+    io::Task<Status> run() {
+        CurrentBucket bucket = [this] { return run_.destination(); };
+        CO_TRY(const std::unique_ptr<Walker> walker,
+               make_walker(run_.service(), run_.reactor(), run_.spec().selection, std::move(bucket),
+                           ""));
+        const Status status = co_await walk(*walker);
+        co_await walker->stop();
+        co_return status;
+    }
+
+private:
+    io::Task<Status> walk(Walker& walker) {
+        for (;;) {
+            CO_TRY_STATUS(run_.may_go_on());
+            CO_TRY(std::vector<WalkedName> page, co_await walker.next(run_.window()));
+            if (page.empty()) co_return Status();
+            CO_TRY_STATUS(co_await prune(std::move(page)));
+        }
+    }
+
+    io::Task<Status> prune(std::vector<WalkedName> page) {
+        CO_TRY(const BucketName from, run_.bucket());
+        CO_TRY(const BucketName to, run_.destination());
+        std::vector<std::string_view> gone;
+        for (size_t index = 0; index < page.size(); ++index) {
+            CO_TRY(const bool is_there, co_await has_source(from, page[index].name));
+            if (!is_there) gone.emplace_back(page[index].name);
+            if (index % turn_copies_max == turn_copies_max - 1) co_await run_.reactor().yield();
+        }
+        if (gone.empty()) co_return Status();
+        CO_TRY(const std::vector<Status> outcomes,
+               co_await run_.service().remove_many(JobRun::core, to, gone));
+        for (size_t index = 0; index < gone.size(); ++index) {
+            const Status& outcome = outcomes[index];
+            if (outcome) run_.done(1, 0);
+            if (outcome || outcome.error().code == Errc::not_found) continue;
+            CO_TRY_STATUS(run_.failed(std::string(gone[index]), outcome.error()));
+        }
+        co_return Status();
+    }
+
+    io::Task<Result<bool>> has_source(const BucketName& from, const std::string& name) {
+        for (const std::string& candidate : possible_sources(name, run_.spec().copy)) {
+            const auto found =
+                co_await run_.service().stat(JobRun::core, ObjectAddress{from, candidate});
+            if (found) co_return true;
+            // Whatever else is wrong with it, it is there.
+            if (found.error().code != Errc::not_found) co_return true;
+        }
+        co_return false;
+    }
+
+    JobRun& run_;
+};
+
+// Where the selection says the names itself, each was looked for when it was its turn.
+bool lists_names(const Selection& selection) {
+    if (selection.kind == Selection::Kind::names) return true;
+    if (selection.kind != Selection::Kind::pattern) return false;
+    const Result<NameTemplate> names = NameTemplate::parse(selection.text);
+    return names && names->form() == NameTemplate::Form::range;
+}
+
 }  // namespace
 
 io::Task<Status> copy_many(JobRun& run) {
     Copying copying(run);
-    co_return co_await run_pages(run, copying);
+    CO_TRY_STATUS(co_await run_pages(run, copying));
+    const CopyOptions& options = run.spec().copy;
+    if (!options.synchronizes || options.is_dry_run || lists_names(run.spec().selection)) {
+        co_return Status();
+    }
+    Pruning pruning(run);
+    co_return co_await pruning.run();
 }
 
 }  // namespace penstock::node

@@ -27,7 +27,8 @@ enum class JobKind : uint8_t {
     rebalance = 8,
     resilver = 9,  // lasts as long as objects move between mountpaths; one at a time
     warm_up = 10,
-    scrub = 11,  // of one bucket, or of all
+    scrub = 11,    // of one bucket, or of all
+    rechunk = 12,  // large objects anew, in parts or in one piece
 };
 
 // Which objects of a bucket. Several things in one would have to be ordered: it is one of them.
@@ -51,6 +52,8 @@ struct CopyOptions {
     // Last extension of a name -> what stands in its place, both without the dot.
     std::vector<std::pair<std::string, std::string>> extensions;
     bool is_dry_run = false;  // counts, and writes nothing
+    // What the source does not have goes from the destination, where the copy would have put it.
+    bool synchronizes = false;
     bool operator==(const CopyOptions&) const = default;
 };
 
@@ -70,6 +73,7 @@ struct JobSpec {
     Selection selection;
     CopyOptions copy;  // of copies; of a rename, `to`
     PromoteOptions promote;
+    StripeRule rechunk;         // which objects are to be in parts
     uint32_t worker_count = 0;  // as asked for; how many things are done at once is ours to say
     bool operator==(const JobSpec&) const = default;
 };

@@ -14,6 +14,8 @@ constexpr uint32_t record_magic = 0x424F4A50;          // "PJOB"
 constexpr uint32_t format_version = 1;
 constexpr size_t record_header_bytes = 16;
 constexpr size_t id_bytes_max = 64;
+constexpr uint8_t copy_is_dry_run = 1;
+constexpr uint8_t copy_synchronizes = 2;
 
 enum class RecordType : uint8_t { begun = 1, moved = 2, ended = 3 };
 
@@ -40,13 +42,17 @@ void append_spec(std::vector<std::byte>& to, const JobSpec& spec) {
         append_text(to, from);
         append_text(to, into);
     }
-    append_flag(to, spec.copy.is_dry_run);
+    append_le(to, static_cast<uint8_t>((spec.copy.is_dry_run ? copy_is_dry_run : 0) |
+                                       (spec.copy.synchronizes ? copy_synchronizes : 0)));
     append_text(to, spec.promote.source);
     append_text(to, spec.promote.name);
     append_flag(to, spec.promote.is_recursive);
     append_flag(to, spec.promote.overwrites);
     append_flag(to, spec.promote.deletes_source);
     append_le(to, spec.worker_count);
+    if (spec.kind != JobKind::rechunk) return;
+    append_le(to, spec.rechunk.above_bytes);
+    append_le(to, spec.rechunk.part_bytes);
 }
 
 void append_progress(std::vector<std::byte>& to, const JobProgress& progress) {
@@ -148,17 +154,32 @@ bool read_extensions(ByteReader& from, CopyOptions& into) {
     });
 }
 
+bool read_copy_mode(ByteReader& from, CopyOptions& into) {
+    uint8_t mode = 0;
+    if (!read_number(from, mode) || mode > (copy_is_dry_run | copy_synchronizes)) return false;
+    into.is_dry_run = (mode & copy_is_dry_run) != 0;
+    into.synchronizes = (mode & copy_synchronizes) != 0;
+    return true;
+}
+
+bool read_rechunk(ByteReader& from, JobSpec& spec) {
+    if (spec.kind != JobKind::rechunk) return true;
+    return read_number(from, spec.rechunk.above_bytes) &&
+           read_number(from, spec.rechunk.part_bytes);
+}
+
 bool read_spec(ByteReader& from, JobSpec& spec) {
-    return read_enum(from, spec.kind, JobKind::delete_objects, JobKind::scrub) &&
+    return read_enum(from, spec.kind, JobKind::delete_objects, JobKind::rechunk) &&
            read_string(from, spec.owner) && read_bucket(from, spec.bucket) &&
            read_enum(from, spec.selection.kind, Selection::Kind::all, Selection::Kind::prefix) &&
            read_string(from, spec.selection.text) && read_flag(from, spec.selection.is_recursive) &&
            read_names(from, spec.selection.names) && read_bucket(from, spec.copy.to) &&
            read_string(from, spec.copy.prepend) && read_extensions(from, spec.copy) &&
-           read_flag(from, spec.copy.is_dry_run) && read_string(from, spec.promote.source) &&
+           read_copy_mode(from, spec.copy) && read_string(from, spec.promote.source) &&
            read_string(from, spec.promote.name) && read_flag(from, spec.promote.is_recursive) &&
            read_flag(from, spec.promote.overwrites) &&
-           read_flag(from, spec.promote.deletes_source) && read_number(from, spec.worker_count);
+           read_flag(from, spec.promote.deletes_source) && read_number(from, spec.worker_count) &&
+           read_rechunk(from, spec);
 }
 
 bool read_progress(ByteReader& from, JobProgress& progress) {

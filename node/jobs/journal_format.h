@@ -10,9 +10,10 @@
 //       3  ended:     text id, u8 state, u64 ended_ns, text reason, progress
 //     spec:      u8 kind, text owner, name bucket, u8 selection's kind, text,
 //                u8 is_recursive, u32 n, n texts,
-//                name to, text prepend, u32 n, n times (text, text), u8 is_dry_run,
+//                name to, text prepend, u32 n, n times (text, text),
+//                u8 mode of the copy: 1 for a dry run, 2 if it synchronizes, 3 both,
 //                text source, text name, u8 is_recursive, u8 overwrites, u8 deletes_source,
-//                u32 worker count
+//                u32 worker count, of a rechunk alone u64 above bytes, u64 part bytes
 //     progress:  u64 objects, u64 bytes, u64 errors, u32 n, n times (text object, text error)
 #pragma once
 

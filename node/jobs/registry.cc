@@ -38,6 +38,8 @@ uint64_t access_for(JobKind kind) {
             return access::move_bucket;
         case JobKind::promote:
             return access::promote;
+        case JobKind::rechunk:
+            return access::get | access::put;
         default:
             return 0;
     }
@@ -320,6 +322,8 @@ io::Task<Status> Jobs::act(Job& job) {
             co_return co_await scrub(run);
         case JobKind::resilver:
             co_return co_await resilver(run);
+        case JobKind::rechunk:
+            co_return co_await rechunk(run);
         case JobKind::evict_cold:
         case JobKind::clean_up:
         case JobKind::rebalance:

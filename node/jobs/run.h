@@ -66,6 +66,7 @@ io::Task<Status> rename_bucket(JobRun& run);
 io::Task<Status> promote_files(JobRun& run);
 io::Task<Status> scrub(JobRun& run);
 io::Task<Status> resilver(JobRun& run);
+io::Task<Status> rechunk(JobRun& run);
 
 // `invalid` unless the source is a relative path without "..", `not_found` unless it is a file or
 // directory below the root; whether it is a directory. Waits for the disk: on the pool.

@@ -244,7 +244,7 @@ PutOptions Service::put_options(const Bucket& bucket, const ObjectAddress& addre
     options.custom = std::move(request.custom);
     options.modified_ns = request.modified_ns;
     options.display_version = request.display_version;
-    options.stripes = stripe_rule_of(bucket.properties);
+    options.stripes = request.stripes ? *request.stripes : stripe_rule_of(bucket.properties);
     if (archive::format_from_name(address.object) == archive::Format::tar) {
         options.observer = std::make_unique<TarObserver>();
     }

@@ -42,6 +42,8 @@ struct PutRequest {
     // Of an object that comes back: 0: the clock's, and counted.
     uint64_t modified_ns = 0;
     uint64_t display_version = 0;
+    // Instead of the bucket's.
+    std::optional<StripeRule> stripes;
 };
 
 struct MemberListing {

@@ -36,6 +36,7 @@ constexpr uint64_t stripe_part_bytes_min = 1 << 20;
 struct StripeRule {
     uint64_t above_bytes = 0;                 // objects larger than this; 0: none
     uint64_t part_bytes = uint64_t{1} << 30;  // of a part; rounded up to whole units
+    bool operator==(const StripeRule&) const = default;
 };
 
 struct StripeLayout {

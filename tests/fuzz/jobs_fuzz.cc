@@ -20,6 +20,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     node::JobBegun begun;
     begun.spec.selection.names.assign(size % 3, std::string(as_text(bytes).substr(0, 4096)));
     begun.spec.selection.text = as_text(bytes).substr(0, 4096);
+    begun.spec.kind = size % 2 == 0 ? node::JobKind::rechunk : node::JobKind::copy_bucket;
+    if (size % 2 == 0) begun.spec.rechunk = {size, size * 3};
+    begun.spec.copy.is_dry_run = size % 5 == 0;
+    begun.spec.copy.synchronizes = size % 7 == 0;
     std::vector<std::byte> record;
     node::append_job_record(record, begun);
     const auto back = node::parse_job_record(record);

@@ -63,9 +63,9 @@ RULES = [
     (r"ranges", r"rngsum", r"^Ais-Checksum-Value", REFUSED),
     (r"cluster", r"set-config\?lru\.enabled=true", r"^status 501, not 200", REFUSED),
     # Later.
-    (r".*", r"make-n-copies|ec-encode|rechunk|index-shard|\"archive\"|"
-            r"summary-shard|reset-stats|"
-            r"all=true|archregx|archmode|/v1/download|/v1/tokens|"
+    (r".*", r"make-n-copies|ec-encode|index-shard|\"archive\"|"
+            r"summary-shard|"
+            r"archregx|archmode|/v1/download|/v1/tokens|"
             r"/v1/ml/moss|\"action\": ?\"archive", r"^status 501, not", LATER),
     (r"archive", r"^PUT .*archpath=", r"^status 501, not", LATER),
     (r"archive", r"archpath=.*s?\.?(tgz|tar\.gz|zip|lz4)|\.(tgz|tar\.gz|zip|lz4)\?",

@@ -20,6 +20,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import node_process  # noqa: E402 pylint: disable=wrong-import-position
+from rarer_calls import RarerCalls  # noqa: E402 pylint: disable=wrong-import-position
 
 TOKEN = "penstock_of-the-everyday-test"
 SDK_VERSIONS = ["2.0.0", "1.25.0"]
@@ -69,7 +70,7 @@ class Checks:
             print(f"FAILED {name}: {type(error).__name__}: {str(error)[:600]}")
 
 
-class Everyday:
+class Everyday(RarerCalls):
     """The calls, in the order in which a user meets them."""
 
     def __init__(self, url, checks):
@@ -91,7 +92,8 @@ class Everyday:
         for name in ("cluster", "bucket_life", "bucket_names", "objects", "chunked_put", "ranges",
                      "heads", "custom", "odd_names", "listing", "long_listing", "summary",
                      "members", "conditions", "missing", "jobs", "bucket_jobs", "properties",
-                     "namespaces", "uploads", "appends"):
+                     "namespaces", "uploads", "appends", "logs", "urls", "files", "attributes",
+                     "job_times", "promotion", "remote_only", "not_built"):
             self.checks.section(name, getattr(self, name))
         self.checks.section("destroy", self.destroy)
 

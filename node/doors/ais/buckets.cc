@@ -27,12 +27,9 @@ struct LaterAction {
     std::string_view name;
 };
 constexpr LaterAction later_actions[] = {
-    {Method::get, "summary-shard"},     {Method::get, "show-inventory"},
-    {Method::post, "etl-bck"},          {Method::post, "etl-listrange"},
-    {Method::post, "make-n-copies"},    {Method::post, "ec-encode"},
-    {Method::post, "rechunk"},          {Method::post, "index-shard"},
-    {Method::post, "create-inventory"}, {Method::put, "archive"},
-    {Method::del, "destroy-inventory"},
+    {Method::get, "summary-shard"},  {Method::post, "etl-bck"},   {Method::post, "etl-listrange"},
+    {Method::post, "make-n-copies"}, {Method::post, "ec-encode"}, {Method::post, "index-shard"},
+    {Method::put, "archive"},
 };
 
 std::unexpected<ApiError> refuse_action(const Call& call, std::string_view action) {
@@ -45,6 +42,11 @@ std::unexpected<ApiError> refuse_action(const Call& call, std::string_view actio
 std::unexpected<ApiError> refuse_remote_only(std::string_view action, const BucketName& name) {
     return refuse(400, "ErrNotRemoteBck",
                   fmt::format("{}: expecting remote bucket (have {})", action, bucket_url(name)));
+}
+
+// Inventories are lists of remote buckets (contract, section 14.3).
+std::unexpected<ApiError> refuse_inventory(const BucketName& name) {
+    return refuse(400, "", fmt::format("bucket \"{}\" has no inventories", bucket_url(name)));
 }
 
 ApiError bucket_error(const Call& call, const BucketName& name, std::string_view operation,
@@ -173,6 +175,9 @@ io::Task<Reply> get_bucket(Call& call, const BucketName& name, SummaryBoard& sum
     if (action->action == "summary-bck") {
         co_return co_await summary_of(call, summaries, {std::move(bucket)}, action->value);
     }
+    if (action->action == "show-inventory") {
+        co_return json_response(call.request.buffers, "{}");
+    }
     if (action->action != "list") co_return refuse_action(call, action->action);
     if (action->value.is_null()) {
         co_return refuse(400, "",
@@ -180,6 +185,7 @@ io::Task<Reply> get_bucket(Call& call, const BucketName& name, SummaryBoard& sum
                                      name.name, bucket_url(name)));
     }
     CO_TRY(ListRequest request, list_request_from(action->value));
+    if ((request.flags & flag_inventory) != 0) co_return refuse_inventory(name);
     co_return co_await list_objects(call, std::move(bucket), std::move(request));
 }
 
@@ -253,6 +259,11 @@ io::Task<Reply> post_bucket(Call& call, std::string_view escaped_name) {
         CO_TRY_STATUS(find_bucket(call, name));
         co_return refuse_remote_only(action.action, name);
     }
+    if (action.action == "rechunk") co_return co_await rechunk(call, name, action);
+    if (action.action == "create-inventory") {
+        CO_TRY_STATUS(find_bucket(call, name));
+        co_return refuse_inventory(name);
+    }
     if (const auto unknown = refuse_action(call, action.action); unknown.error().status == 400) {
         co_return unknown;
     }
@@ -283,6 +294,10 @@ io::Task<Reply> delete_bucket(Call& call, const BucketName& name) {
     CO_TRY(const Action action, co_await read_action(call));
     if (action.action == "evict-remote-bck" || action.action == "evict-listrange") {
         co_return refuse_remote_only(action.action, name);
+    }
+    if (action.action == "destroy-inventory") {
+        CO_TRY_STATUS(find_bucket(call, name));
+        co_return refuse_inventory(name);
     }
     if (action.action == "delete-listrange") co_return co_await delete_many(call, name, action);
     if (action.action != "destroy-bck") co_return refuse_action(call, action.action);

@@ -22,7 +22,7 @@ constexpr KindName kinds[] = {
     {"summary-bck", "summary"},
     {"summary-shard", "shard-summary"},
     {"resilver", "", JobKind::resilver, true},
-    {"rechunk", ""},
+    {"rechunk", "", JobKind::rechunk, true},
     {"index-shard", "shard-index"},
     {"ec-get", ""},
     {"ec-put", ""},

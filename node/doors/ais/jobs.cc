@@ -6,6 +6,7 @@
 
 #include "node/doors/ais/errors.h"
 #include "node/doors/ais/job_shapes.h"
+#include "node/doors/ais/multi_object.h"
 #include "node/doors/ais/names.h"
 #include "node/doors/ais/routes.h"
 #include "node/jobs/registry.h"
@@ -122,7 +123,6 @@ std::unexpected<ApiError> refuse_start(const KindName& kind) {
         kind.name == "prefetch-listrange") {
         return refuse(400, "", fmt::format("{} cannot be started this way", kind.name));
     }
-    if (kind.name == "rechunk") return refuse_not_built(kind.name);
     return refuse(501, "ErrUnsupp",
                   fmt::format("cannot start xaction {} - operation not supported", kind.name));
 }
@@ -160,6 +160,10 @@ io::Task<Reply> start_job(Call& call, const Action& action) {
                          "supported");
     }
     if (!query.bucket.name.empty()) CO_TRY_STATUS(find_bucket(call, query.bucket));
+    if (*kind->kind == JobKind::rechunk) {
+        if (query.bucket.name.empty()) co_return refuse(400, "", "bucket name is missing");
+        co_return co_await rechunk(call, query.bucket, {"rechunk", "", {}});
+    }
     JobSpec spec{.kind = *kind->kind, .owner = "ais", .bucket = query.bucket};
     const Result<std::string> id = co_await call.jobs.start(call.core, std::move(spec));
     if (!id) co_return std::unexpected(api_error(id.error(), kind->name));

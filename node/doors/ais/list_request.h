@@ -17,6 +17,7 @@ enum ListFlag : uint64_t {
     flag_name_size = 32,
     flag_not_cached = 512,
     flag_no_recursion = 2048,
+    flag_inventory = 32768,
 };
 
 // Columns of an entry.

@@ -9,6 +9,7 @@
 #include "node/doors/ais/text.h"
 #include "node/jobs/name_template.h"
 #include "node/jobs/registry.h"
+#include "node/service/stripe_rule.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -98,11 +99,10 @@ std::expected<CopyOptions, ApiError> copy_options(const Action& action) {
     if (!action.value.is_object()) return refuse_value(name, "value");
     TRY(options.prepend, member_text(action.value, name, "prepend"));
     TRY(options.is_dry_run, flag_of(action.value, name, "dry_run"));
-    TRY(const bool synchronizes, flag_of(action.value, name, "synchronize"));
-    if (synchronizes && !options.prepend.empty()) {
+    TRY(options.synchronizes, flag_of(action.value, name, "synchronize"));
+    if (options.synchronizes && !options.prepend.empty()) {
         return refuse(400, "", "prepend option is incompatible with synchronize");
     }
-    if (synchronizes) return refuse_not_built("synchronize");
     const auto extensions = action.value.find("ext");
     if (extensions == action.value.end() || extensions->is_null()) return options;
     if (!extensions->is_object()) return refuse_value(name, "ext");
@@ -113,6 +113,11 @@ std::expected<CopyOptions, ApiError> copy_options(const Action& action) {
         options.extensions.emplace_back(from, std::move(text));
     }
     return options;
+}
+
+// Of the bucket that is copied to.
+uint64_t rights_there(const CopyOptions& options) {
+    return options.synchronizes ? access::put | access::delete_object : access::put;
 }
 
 // "bck_to=ais/@#/name/"
@@ -217,7 +222,7 @@ io::Task<Reply> copy_many(Call& call, const BucketName& name, const Action& acti
     const Json* to = find_any_case(action.value, "tobck");
     if (to == nullptr || !to->is_object()) co_return refuse(400, "", "bucket name is missing");
     CO_TRY(spec.copy.to, bucket_from_json(*to));
-    CO_TRY_STATUS(require(call, access::put, spec.copy.to));
+    CO_TRY_STATUS(require(call, rights_there(spec.copy), spec.copy.to));
     co_return co_await answer_with_job(call, std::move(spec), "GET");
 }
 
@@ -227,6 +232,7 @@ io::Task<Reply> copy_bucket(Call& call, const BucketName& name, const Action& ac
     CO_TRY_STATUS(find_bucket(call, name));
     JobSpec spec{.kind = JobKind::copy_bucket, .owner = "ais", .bucket = name};
     CO_TRY(spec.copy, copy_options(action));
+    CO_TRY_STATUS(require(call, rights_there(spec.copy), to));
     CO_TRY(spec.worker_count, workers_from(action));
     spec.copy.to = to;
     CO_TRY(const bool is_flat, flag_of(action.value, action.action, "non-recurs"));
@@ -247,6 +253,28 @@ io::Task<Reply> rename_bucket(Call& call, const BucketName& name) {
     JobSpec spec{.kind = JobKind::rename_bucket, .owner = "ais", .bucket = name};
     spec.copy.to = to;
     co_return co_await answer_with_job(call, std::move(spec), "MOVE-BUCKET");
+}
+
+// 0, or nothing said: as the bucket has it.
+std::expected<void, ApiError> take_size(const Json& value, const char* key, uint64_t& into) {
+    if (!value.is_object()) return {};
+    const auto found = value.find(key);
+    if (found == value.end() || found->is_null()) return {};
+    const bool is_size = found->is_number_integer() && *found >= 0;
+    if (!is_size) return refuse_value("rechunk", key);
+    if (found->get<uint64_t>() != 0) into = found->get<uint64_t>();
+    return {};
+}
+
+io::Task<Reply> rechunk(Call& call, const BucketName& name, const Action& action) {
+    CO_TRY(const auto bucket, find_bucket(call, name));
+    JobSpec spec{.kind = JobKind::rechunk, .owner = "ais", .bucket = name};
+    spec.rechunk = stripe_rule_of(bucket->properties);
+    CO_TRY_STATUS(take_size(action.value, "objsize-limit", spec.rechunk.above_bytes));
+    CO_TRY_STATUS(take_size(action.value, "chunk-size", spec.rechunk.part_bytes));
+    CO_TRY(spec.selection.text, member_text(action.value, action.action, "prefix"));
+    if (!spec.selection.text.empty()) spec.selection.kind = Selection::Kind::prefix;
+    co_return co_await answer_with_job(call, std::move(spec), "RECHUNK");
 }
 
 io::Task<Reply> promote(Call& call, const BucketName& name, const Action& action) {

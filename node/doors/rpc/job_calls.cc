@@ -18,6 +18,7 @@ constexpr KindName kind_names[] = {
     {JobKind::copy_bucket, "copy_bucket"},
     {JobKind::rename_bucket, "rename_bucket"},
     {JobKind::promote, "promote"},
+    {JobKind::rechunk, "rechunk"},
     {JobKind::evict_cold, "evict_cold"},
     {JobKind::clean_up, "clean_up"},
     {JobKind::rebalance, "rebalance"},

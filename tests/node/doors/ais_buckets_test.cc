@@ -183,13 +183,19 @@ TEST_F(AisBucketsTest, ActionsAreKnownLaterOrWrong) {
     const auto status = [&](const std::string& method, const std::string& body) {
         return ask(method, "/v1/buckets/b?provider=ais", body).status;
     };
-    for (const std::string action : {"etl-bck", "make-n-copies", "rechunk", "etl-listrange"}) {
+    for (const std::string action : {"etl-bck", "make-n-copies", "index-shard", "etl-listrange"}) {
         EXPECT_EQ(status("POST", R"({"action":")" + action + "\"}"), 501) << action;
     }
     EXPECT_EQ(status("DELETE", R"({"action":"evict-listrange","value":{"objnames":["a"]}})"), 400);
     EXPECT_EQ(status("POST", R"({"action":"prefetch-listrange","value":{"objnames":["a"]}})"), 400);
     EXPECT_EQ(status("DELETE", R"({"action":"evict-remote-bck"})"), 400);
     EXPECT_EQ(status("PUT", R"({"action":"archive"})"), 501);
+    // Only remote buckets have inventories.
+    EXPECT_EQ(status("POST", R"({"action":"create-inventory","value":{"name":"i"}})"), 400);
+    EXPECT_EQ(status("DELETE", R"({"action":"destroy-inventory","name":"i"})"), 400);
+    EXPECT_EQ(status("GET", R"({"action":"list","value":{"flags":"32768"}})"), 400);
+    EXPECT_EQ(ask("GET", "/v1/buckets/b", R"({"action":"show-inventory","name":"i"})").body,
+              "{}\n");
     for (const std::string method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {
         EXPECT_EQ(status(method, R"({"action":"nonsense"})"), 400) << method;
         EXPECT_EQ(status(method, "not json"), 400) << method;

@@ -132,6 +132,38 @@ TEST_F(AisJobsTest, CopiesManyUnderEachRequestsOwnOptions) {
     }
 }
 
+TEST_F(AisJobsTest, SynchronizesABucketWithItsSource) {
+    create("copy");
+    put("copy/gone", "x");
+    run("POST", "/v1/buckets/b?bck_to=ais/@%23/copy/", "copy-bck", R"({"synchronize":true})");
+    EXPECT_EQ(names_in("copy"), names_in("b"));
+    EXPECT_EQ(act("POST", "/v1/buckets/b?bck_to=ais/@%23/copy/", "copy-bck",
+                  R"({"synchronize":true,"prepend":"p/"})")
+                  .status,
+              400);
+    // Deleting is another right than writing.
+    ask("PATCH", "/v1/buckets/copy", R"({"action":"set-bprops","value":{"access":"4"}})");
+    const std::string id = run("POST", "/v1/buckets/b?bck_to=ais/@%23/copy/", "copy-bck",
+                               R"({"synchronize":true,"prefix":"d/"})");
+    EXPECT_NE(snapshot(id)["abort-err"], "");
+}
+
+TEST_F(AisJobsTest, RechunksABucket) {
+    for (const char* value : {R"({"objsize-limit":1,"chunk-size":1024,"prefix":"d/"})", "null",
+                              R"({"objsize-limit":0})"}) {
+        const std::string id = run("POST", "/v1/buckets/b", "rechunk", value);
+        EXPECT_EQ(snapshot(id)["kind"], "rechunk");
+        EXPECT_EQ(snapshot(id)["bck"]["name"], "b");
+    }
+    run("PUT", "/v1/cluster", "start", R"({"Kind":"rechunk","Bck":{"name":"b"}})");
+    EXPECT_EQ(act("PUT", "/v1/cluster", "start", R"({"Kind":"rechunk"})").status, 400);
+    EXPECT_EQ(act("POST", "/v1/buckets/nope", "rechunk", "{}").status, 404);
+    for (const char* value :
+         {R"({"objsize-limit":-1})", R"({"chunk-size":"1MiB"})", R"({"prefix":7})"}) {
+        EXPECT_EQ(act("POST", "/v1/buckets/b", "rechunk", value).status, 400) << value;
+    }
+}
+
 TEST_F(AisJobsTest, CopiesABucket) {
     const std::string id = run("POST", "/v1/buckets/b?provider=ais&bck_to=ais%2F%40%23%2Fcopy%2F",
                                "copy-bck", R"({"prefix":"d/","prepend":"p/","ext":{"txt":".md"}})");

@@ -26,6 +26,7 @@ JobBegun begun(const std::string& id) {
     job.spec.copy.to.name = "to";
     job.spec.copy.prepend = "p/";
     job.spec.copy.extensions = {{"jpg", "png"}};
+    job.spec.copy.synchronizes = true;
     job.spec.worker_count = 3;
     return job;
 }
@@ -102,6 +103,18 @@ TEST_F(JobJournalTest, GivesBackWhatItWasTold) {
     EXPECT_EQ(found[1].ended->state, JobState::stopped);
     EXPECT_EQ(found[1].ended->reason, "user abort");
     EXPECT_FALSE(writer.journal().needs_rewrite());
+}
+
+TEST_F(JobJournalTest, ARechunksRuleIsWrittenToo) {
+    JobBegun job = begun("one");
+    job.spec.kind = JobKind::rechunk;
+    job.spec.rechunk = {64 << 20, 1 << 20};
+    std::vector<std::byte> bytes;
+    append_job_record(bytes, job);
+    const auto parsed = parse_job_record(bytes);
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(std::get<JobBegun>(parsed->record), job);
+    EXPECT_EQ(parsed->bytes, bytes.size());
 }
 
 TEST_F(JobJournalTest, MakesNothingUntilItIsToldSomething) {

@@ -98,6 +98,71 @@ TEST_F(JobsTest, CopiesUnderOtherNames) {
                             Pair("p/d/x.png", "1:of d/x.jpg")));
 }
 
+TEST_F(JobsTest, ASynchronizingCopyTakesAwayWhatTheSourceDoesNotHave) {
+    JobSpec spec = harness_.copying(JobKind::copy_bucket, "b", "new");
+    spec.selection = {Selection::Kind::prefix, {}, "d/"};
+    spec.copy.extensions = {{"jpg", "png"}};
+    spec.copy.synchronizes = true;
+    ASSERT_TRUE(harness_.create("new"));
+    for (const char* name : {"d/1", "d/gone", "d/x.jpg", "d/y.png", "elsewhere"}) {
+        ASSERT_TRUE(harness_.put("new", name, "old"));
+    }
+    // Under the prefix that is what a copy would have made, and nothing else.
+    EXPECT_THAT(copied_to("new", spec),
+                ElementsAre(Pair("d/1", "2:of d/1"), Pair("d/2", "1:of d/2"),
+                            Pair("d/x.png", "1:of d/x.jpg"), Pair("elsewhere", "1:old")));
+    EXPECT_EQ(last().progress.objects, 3U + 3U);
+    EXPECT_EQ(last().progress.error_count, 0U);
+
+    spec =
+        harness_.copying(JobKind::copy_objects, "b", "new", harness_.listed({"d/1", "elsewhere"}));
+    spec.copy.synchronizes = true;
+    harness_.finish(spec);
+    EXPECT_THAT(harness_.objects("new"),
+                ElementsAre(Pair("d/1", "3:of d/1"), Pair("d/2", "1:of d/2"),
+                            Pair("d/x.png", "1:of d/x.jpg")));
+    spec.copy.is_dry_run = true;
+    spec.selection = {};
+    const auto before = harness_.objects("new");
+    harness_.finish(spec);
+    EXPECT_EQ(harness_.objects("new"), before);
+}
+
+TEST_F(JobsTest, RechunkingMakesOnePieceOfWhatWasUploadedInParts) {
+    ObjectService& service = harness_.service();
+    const BucketName bucket = harness_.bucket("b");
+    const ObjectAddress address{bucket, "parts"};
+    const auto upload = harness_.run(service.begin_upload(0, address, {{"k", "v"}}));
+    ASSERT_TRUE(upload);
+    for (uint32_t number = 1; number <= 3; ++number) {
+        io::Body body = io::Body::copy_of(
+            harness_.loop().buffers, as_bytes(std::string(5000, static_cast<char>('a' + number))));
+        ASSERT_TRUE(
+            harness_.run(service.put_part(0, address, *upload, number, std::move(body), {})));
+    }
+    ASSERT_TRUE(harness_.run(service.complete_upload(0, address, *upload, {})));
+    const auto before = harness_.run(service.stat(0, address));
+    ASSERT_TRUE(before);
+    ASSERT_EQ(before->part_count, 3U);
+    const auto contents = harness_.objects("b");
+
+    JobSpec spec{.kind = JobKind::rechunk, .owner = "test", .bucket = bucket};
+    last_ = harness_.finish(spec);
+    EXPECT_EQ(last().progress.objects, 1U) << "the others are as they should be";
+    EXPECT_EQ(last().progress.bytes, 15'000U);
+    const auto after = harness_.run(service.stat(0, address));
+    ASSERT_TRUE(after);
+    EXPECT_EQ(after->part_count, 0U);
+    EXPECT_EQ(after->modified_ns, before->modified_ns);
+    EXPECT_EQ(after->custom, before->custom);
+    EXPECT_EQ(harness_.objects("b"), contents) << "with the versions that clients see";
+
+    last_ = harness_.finish(spec);
+    EXPECT_EQ(last().progress.objects, 0U);
+    spec.bucket = harness_.bucket("nope");
+    EXPECT_FALSE(harness_.start(spec));
+}
+
 TEST_F(JobsTest, ADryRunCountsAndWritesNothing) {
     JobSpec spec = harness_.copying(JobKind::copy_bucket, "b", "new");
     spec.copy.is_dry_run = true;
