@@ -67,7 +67,9 @@ RULES = [
             r"summary-shard|"
             r"archregx|archmode|/v1/download|/v1/tokens|"
             r"/v1/ml/moss|\"action\": ?\"archive", r"^status 501, not", LATER),
-    (r"archive", r"^PUT .*archpath=", r"^status 501, not", LATER),
+    (r"archive|pytorch", r"^PUT .*archpath=", r"^status 501, not", LATER),
+    (r"aisloader", r"skip_vc=true", r"^Ais-Version: 2, not 1",
+     "`skip_vc` is a hint: an overwrite is the next version all the same"),
     (r"archive", r"archpath=.*s?\.?(tgz|tar\.gz|zip|lz4)|\.(tgz|tar\.gz|zip|lz4)\?",
      r"^status ", LATER + " (formats other than TAR)"),
     # What comes of those.

@@ -30,7 +30,7 @@ import unpack        # noqa: E402 pylint: disable=wrong-import-position
 
 TOPICS = ["objects-put-get-head", "buckets", "list-objects", "ranges", "errors", "conditional",
           "checksums", "cluster", "properties", "easy-urls", "archive", "jobs", "multi-object",
-          "multipart", "append"]
+          "multipart", "append", "aisloader", "download", "pytorch"]
 COMPARED_HEADERS = ["Content-Range", "Accept-Ranges", "Ais-Checksum-Type", "Ais-Checksum-Value",
                     "Ais-Version", "Ais-Present", "Ais-Name", "Ais-Bucket-Name",
                     "Ais-Bucket-Provider", "Ais-Mirror-Copies", "Content-Type"]
@@ -73,6 +73,8 @@ SETUP = {
                 "arch-to": {}},
 }
 SETUP["multipart"] = {"mpu": {}}
+SETUP["pytorch"] = {"pt": {f"img{number}": f"sample {number}".encode() for number in range(3)},
+                    "pts": {"s0.tar": SHARD.ljust(10240, b"\0")}}
 SETUP["append"] = {"app": {}}
 SETUP["jobs"] = {"jobs": {"o": b"x"}}
 SETUP["multi-object"] = {"multi": {f"o-{number}": b"x" for number in range(6)}, "multi-to": {}}
@@ -143,7 +145,7 @@ class Replay:
         clear(self.node)
         smap = json.loads(self.node.request("GET", "/v1/daemon?what=smap")[2])
         self.learn_nodes(next(iter(smap["tmap"])), next(iter(smap["pmap"])))
-        for bucket, objects in SETUP[self.topic].items():
+        for bucket, objects in SETUP.get(self.topic, {}).items():
             self.node.act("POST", f"/v1/buckets/{bucket}?provider=ais", "create-bck")
             for name, content in objects.items():
                 self.node.request("PUT", f"/v1/objects/{bucket}/{name}?provider=ais", content)
