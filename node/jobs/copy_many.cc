@@ -115,16 +115,18 @@ private:
         const std::string new_name = copied_name(name, run_.spec().copy);
         const ObjectAddress to{page.to, new_name};
         if (run_.is_resumed()) {
-            CO_TRY(const ObjectAttributes source, co_await service.stat(JobRun::core, from));
+            const auto source = co_await service.stat(JobRun::core, from);
             const auto target = co_await service.stat(JobRun::core, to);
-            if (target && was_copied(source, *target)) co_return source.size_bytes;
+            if (source && target && was_copied(*source, *target)) co_return source->size_bytes;
         }
         const auto copied = co_await service.copy(JobRun::core, from, to, {});
         if (copied) co_return copied->size_bytes;
-        const bool is_gone =
-            run_.spec().copy.synchronizes && copied.error().code == Errc::not_found;
-        if (!is_gone) co_return fail(copied.error());
-        CO_TRY_STATUS(co_await service.remove(JobRun::core, to, {}));
+        const bool is_gone = copied.error().code == Errc::not_found;
+        if (!is_gone || !run_.spec().copy.synchronizes) co_return fail(copied.error());
+        const auto removed = co_await service.remove(JobRun::core, to, {});
+        const bool was_removed =
+            !removed && removed.error().code == Errc::not_found && run_.is_resumed();
+        if (!removed && !was_removed) co_return fail(removed.error());
         co_return 0;
     }
 

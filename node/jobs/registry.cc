@@ -243,7 +243,13 @@ io::Task<Result<bool>> Jobs::is_promotable_directory(uint32_t core, std::string 
 
 Status Jobs::check_copy(const JobSpec& spec) {
     TRY_STATUS(check_bucket_name(spec.copy.to.name));
+    if (spec.copy.synchronizes && !spec.copy.prepend.empty()) {
+        return fail(Errc::invalid, "a copy that synchronizes prepends nothing");
+    }
     if (spec.bucket != spec.copy.to || spec.copy.is_dry_run) return {};
+    if (spec.copy.synchronizes) {
+        return fail(Errc::invalid, "a bucket cannot be synchronized with itself");
+    }
     if (spec.kind == JobKind::copy_bucket) {
         return fail(Errc::invalid, "a bucket cannot be copied onto itself");
     }

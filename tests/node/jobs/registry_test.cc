@@ -121,6 +121,12 @@ TEST_F(JobsTest, ASynchronizingCopyTakesAwayWhatTheSourceDoesNotHave) {
     EXPECT_THAT(harness_.objects("new"),
                 ElementsAre(Pair("d/1", "3:of d/1"), Pair("d/2", "1:of d/2"),
                             Pair("d/x.png", "1:of d/x.jpg")));
+    spec.copy.to = harness_.bucket("b");
+    EXPECT_FALSE(harness_.start(spec)) << "the copies would take the originals away";
+    spec.copy.to = harness_.bucket("new");
+    spec.copy.prepend = "p/";
+    EXPECT_FALSE(harness_.start(spec));
+    spec.copy.prepend.clear();
     spec.copy.is_dry_run = true;
     spec.selection = {};
     const auto before = harness_.objects("new");
@@ -328,9 +334,13 @@ protected:
         JobSpec prepended = JobsHarness::copying(JobKind::copy_objects, "b", "to",
                                                  JobsHarness::pattern("o{0..70}"));
         prepended.copy.prepend = "p/";
+        JobSpec synchronizing = JobsHarness::copying(JobKind::copy_bucket, "b", "to");
+        synchronizing.copy.synchronizes = true;
         return {JobsHarness::deletion("b", JobsHarness::pattern("o")),
                 JobsHarness::deletion("b", JobsHarness::pattern("o{10..40..3}")),
-                JobsHarness::copying(JobKind::copy_bucket, "b", "to"), std::move(prepended),
+                JobsHarness::copying(JobKind::copy_bucket, "b", "to"),
+                std::move(prepended),
+                std::move(synchronizing),
                 JobsHarness::copying(JobKind::rename_bucket, "b", "to")};
     }
     // What both buckets hold; "<error>" for one that is not there.
