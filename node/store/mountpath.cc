@@ -9,6 +9,7 @@
 
 #include "io/base/bytes.h"
 #include "io/base/random.h"
+#include "node/store/hex_number.h"
 #include "node/store/object_file.h"
 #include "node/store/segment.h"
 
@@ -32,13 +33,6 @@ Result<std::string> read_text(io::BlockingFile& file) {
     }
     text.resize(filled);
     return text;
-}
-
-std::optional<uint64_t> parse_hex(std::string_view text) {
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return value;
 }
 
 // The rest of the line at the front of `text` behind `key` and a space.
@@ -82,10 +76,10 @@ Result<MountpathIdentity> parse_format(std::string_view text) {
     const auto crc = take_line(rest, "crc");
     constexpr size_t id_digits = 32;
     if (!id || id->size() != id_digits || !key || !crc) return damaged;
-    const auto high = parse_hex(id->substr(0, 16));
-    const auto low = parse_hex(id->substr(16));
-    const auto key_value = parse_hex(*key);
-    const auto crc_value = parse_hex(*crc);
+    const auto high = number_from_hex(id->substr(0, 16));
+    const auto low = number_from_hex(id->substr(16));
+    const auto key_value = number_from_hex(*key);
+    const auto crc_value = number_from_hex(*crc);
     if (!high || !low || !key_value || !crc_value) return damaged;
     if (*crc_value != crc32c(as_bytes(text.substr(0, summed)))) return damaged;
     return MountpathIdentity{{*low, *high}, *key_value};

@@ -7,25 +7,12 @@
 
 #include "io/base/checksum.h"
 #include "io/base/units.h"
+#include "node/store/hex_number.h"
 
 namespace penstock::node {
 namespace {
 
 constexpr size_t id_digits = 16;
-
-std::optional<uint64_t> parse_hex(std::string_view text) {
-    uint64_t value = 0;
-    for (const char digit : text) {
-        if (digit >= '0' && digit <= '9') {
-            value = value << 4 | static_cast<uint64_t>(digit - '0');
-        } else if (digit >= 'a' && digit <= 'f') {
-            value = value << 4 | static_cast<uint64_t>(digit - 'a' + 10);
-        } else {
-            return std::nullopt;
-        }
-    }
-    return value;
-}
 
 }  // namespace
 
@@ -35,8 +22,8 @@ std::string object_file_path(const FileId& id) {
 
 std::optional<FileId> object_file_id(std::string_view file_name) {
     if (file_name.size() != 2 * id_digits + 1 || file_name[id_digits] != '-') return std::nullopt;
-    const std::optional<uint64_t> epoch = parse_hex(file_name.substr(0, id_digits));
-    const std::optional<uint64_t> number = parse_hex(file_name.substr(id_digits + 1));
+    const std::optional<uint64_t> epoch = number_from_hex(file_name.substr(0, id_digits));
+    const std::optional<uint64_t> number = number_from_hex(file_name.substr(id_digits + 1));
     if (!epoch || !number) return std::nullopt;
     return FileId{*epoch, *number};
 }

@@ -4,25 +4,13 @@
 
 #include <algorithm>
 
+#include "node/store/hex_number.h"
+
 namespace penstock::node {
 namespace {
 
 constexpr size_t id_digits = 16;
 constexpr size_t number_digits = 8;
-
-std::optional<uint64_t> parse_hex(std::string_view text) {
-    uint64_t value = 0;
-    for (const char digit : text) {
-        if (digit >= '0' && digit <= '9') {
-            value = value << 4 | static_cast<uint64_t>(digit - '0');
-        } else if (digit >= 'a' && digit <= 'f') {
-            value = value << 4 | static_cast<uint64_t>(digit - 'a' + 10);
-        } else {
-            return std::nullopt;
-        }
-    }
-    return value;
-}
 
 }  // namespace
 
@@ -62,9 +50,9 @@ std::optional<Digest128> stripe_id_from(std::string_view name) {
     if (!name.starts_with(stripe_part_prefix) || name[1 + 2 * id_digits] != '/') {
         return std::nullopt;
     }
-    const std::optional<uint64_t> high = parse_hex(name.substr(1, id_digits));
-    const std::optional<uint64_t> low = parse_hex(name.substr(1 + id_digits, id_digits));
-    if (!high || !low || !parse_hex(name.substr(2 + 2 * id_digits))) return std::nullopt;
+    const std::optional<uint64_t> high = number_from_hex(name.substr(1, id_digits));
+    const std::optional<uint64_t> low = number_from_hex(name.substr(1 + id_digits, id_digits));
+    if (!high || !low || !number_from_hex(name.substr(2 + 2 * id_digits))) return std::nullopt;
     return Digest128{*low, *high};
 }
 
