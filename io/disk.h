@@ -28,6 +28,9 @@ public:
 
     // Whether reads that go to the device may bring in what follows. At first they may.
     virtual void read_ahead(bool is_wanted) = 0;
+    // Brings these bytes into memory in pieces as large as the system has: whoever sends them from
+    // there pays for each piece. Waits for the device; a hint, so that nothing can fail.
+    virtual Task<void> bring_in(uint64_t offset, uint64_t size) = 0;
     // Fills the beginning of `buffer` with what is resident, without waiting; gives how many bytes.
     // The device may begin to bring in the rest.
     virtual size_t try_read(MutableBytes buffer, uint64_t offset) = 0;

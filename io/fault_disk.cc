@@ -242,6 +242,9 @@ public:
         : inner_(std::move(inner)), reactor_(reactor), plan_(plan), path_(std::move(path)) {}
 
     // Where it would meet a fault it is not resident: the read that follows meets it.
+    Task<void> bring_in(uint64_t offset, uint64_t size) override {
+        return inner_->bring_in(offset, size);
+    }
     void read_ahead(bool is_wanted) override { inner_->read_ahead(is_wanted); }
     size_t try_read(MutableBytes buffer, uint64_t offset) override {
         if (plan_.is_next_faulty(DiskCallKind::read, path_)) return 0;

@@ -44,6 +44,7 @@ public:
     ~KernelFile() override { Closing::start(pool_, std::move(file_)); }
 
     void read_ahead(bool is_wanted) override;
+    Task<void> bring_in(uint64_t offset, uint64_t size) override;
     size_t try_read(MutableBytes buffer, uint64_t offset) override;
     Task<Status> read_exactly(MutableBytes buffer, uint64_t offset) override;
     Task<Status> write_exactly(Bytes bytes, uint64_t offset) override;
@@ -79,6 +80,15 @@ void KernelFile::read_ahead(bool is_wanted) {
     if (is_direct_ || !has_descriptor() || reads_ahead_ == is_wanted) return;
     reads_ahead_ = is_wanted;
     internal::advise_read_ahead(file_->descriptor(), is_wanted);
+}
+
+Task<void> KernelFile::bring_in(uint64_t offset, uint64_t size) {
+    if (is_direct_ || !has_descriptor()) co_return;
+    const int descriptor = file_->descriptor();
+    co_await pool_.run(reactor_, [=] {
+        internal::bring_in(descriptor, offset, size);
+        return Status();
+    });
 }
 
 size_t KernelFile::try_read(MutableBytes buffer, uint64_t offset) {

@@ -42,6 +42,7 @@ public:
         : handle_(std::move(handle)), pace_(std::move(pace)) {}
 
     void read_ahead(bool) override {}
+    Task<void> bring_in(uint64_t, uint64_t) override { co_return; }
     size_t try_read(MutableBytes buffer, uint64_t offset) override {
         return handle_->try_read(buffer.first(pace_->resident(buffer.size())), offset);
     }

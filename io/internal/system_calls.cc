@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -155,6 +156,14 @@ uint32_t unread_bytes(int socket) {
 
 void advise_read_ahead(int file, bool is_wanted) {
     posix_fadvise(file, 0, 0, is_wanted ? POSIX_FADV_NORMAL : POSIX_FADV_RANDOM);
+}
+
+void bring_in(int file, uint64_t offset, uint64_t size) {
+    void* mapped = mmap(nullptr, size, PROT_READ, MAP_SHARED, file, static_cast<off_t>(offset));
+    if (mapped == MAP_FAILED) return;
+    // Populating reports what cannot be read; touching it would be a SIGBUS.
+    if (madvise(mapped, size, MADV_HUGEPAGE) == 0) madvise(mapped, size, MADV_POPULATE_READ);
+    munmap(mapped, size);
 }
 
 int32_t read_without_waiting(int file, MutableBytes buffer, uint64_t offset) {

@@ -33,6 +33,9 @@ std::optional<uint32_t> peer_user(int socket);
 
 // Of the file as it is opened here; an advice, so nothing can fail.
 void advise_read_ahead(int file, bool is_wanted);
+// Through a mapping for huge pages, because such a one asks for the page cache's largest folios:
+// reads get single pages at first. Waits for the device. What fails is left to whoever reads.
+void bring_in(int file, uint64_t offset, uint64_t size);
 int32_t read_without_waiting(int file, MutableBytes buffer, uint64_t offset);
 int32_t receive_without_waiting(int socket, MutableBytes buffer);
 int32_t send_without_waiting(int socket, Bytes bytes, bool more);

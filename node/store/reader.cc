@@ -25,6 +25,11 @@ constexpr uint64_t file_range_bytes_min = 48_KiB;
 // (cold GETs of 64 KiB: 80 KiB from the device for each, 1,240 MB/s; alone 68 KiB, 1,480 MB/s).
 // Smaller ones gain more when they are read in the order they were written.
 constexpr uint64_t read_ahead_record_bytes_max = 32_KiB;
+// A cold object file of such a size is brought in whole before it is read, if half of it is wanted:
+// then it is sent, ever after, at 75 instead of 96 us of a core for each MiB. In a larger one the
+// kernel's read-ahead gets to large pieces by itself.
+constexpr uint64_t bring_in_bytes_min = 256_KiB;
+constexpr uint64_t bring_in_bytes_max = 4_MiB;
 // An object of more files than this has them opened one after the other.
 constexpr size_t open_extents_max = 64;
 // What is read of a record to find its content: most have one header block, some a short PAX part.
@@ -38,6 +43,13 @@ bool begins_with_a_page(uint64_t offset) {
 ReadRange clipped(ReadRange range, uint64_t size) {
     const uint64_t offset = std::min(range.offset, size);
     return {offset, std::min(range.size, size - offset)};
+}
+
+bool is_to_be_brought_in(const OpenExtent& extent) {
+    const uint64_t size = extent.content_bytes;
+    if (size < bring_in_bytes_min || size > bring_in_bytes_max) return false;
+    const int descriptor = extent.file->file->descriptor();
+    return extent.size >= size / 2 && descriptor >= 0 && !io::is_resident(descriptor, 0, size);
 }
 
 }  // namespace
@@ -312,6 +324,9 @@ io::Task<Result<io::Body>> Reader::open_range(const Attributes& attributes, Read
     if (extents.size() == 1) {
         if (std::optional<io::FileRange> pages = as_file_range(extents[0])) {
             co_return io::Body(std::move(*pages));
+        }
+        if (is_to_be_brought_in(extents[0])) {
+            co_await extents[0].file->file->bring_in(0, extents[0].content_bytes);
         }
     }
     if (extents.size() == 1 && range.size <= short_range_bytes_max) {

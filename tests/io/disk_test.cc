@@ -158,6 +158,13 @@ TYPED_TEST(DiskTest, ReadsWithoutWaitingGiveWhatIsResident) {
     EXPECT_LE(file->try_read(buffer, 7), 3U);
 }
 
+TYPED_TEST(DiskTest, BringingInIsAHint) {
+    const auto file = this->put("a", "0123456789");
+    this->run(file->bring_in(0, 10));
+    this->run(file->bring_in(0, 1_MiB));  // past the end
+    EXPECT_EQ(this->get("a"), "0123456789");
+}
+
 TYPED_TEST(DiskTest, LargeWritesAndReadsAreWhole) {
     std::string text(5_MiB + 123, '?');
     Random random(3);
