@@ -149,6 +149,15 @@ TEST_F(RoutesTest, WhatIsInNoRowNeedsAnAdministrator) {
     for (const auto& [method, target, body] :
          std::vector<std::tuple<std::string, std::string, std::string>>{
              {"PUT", "/v1/cluster", R"({"action":"shutdown"})"},
+             {"PUT", "/v1/cluster", R"({"action":"reset-stats","value":false})"},
+             {"PUT", "/v1/cluster", R"({"action":"rotate-logs"})"},
+             {"PUT", "/v1/cluster", R"({"action":"reload-creds"})"},
+             {"PUT", "/v1/cluster", R"({"action":"start","value":{"Kind":"rechunk"}})"},
+             {"PUT", "/v1/cluster/set-config?log.level=4&transient=true", ""},
+             {"PUT", "/v1/cluster/load-x509", ""},
+             {"PUT", "/v1/cluster/proxy/x", ""},
+             {"POST", "/v1/buckets/mine", R"({"action":"rechunk","value":null})"},
+             {"DELETE", "/v1/tokens", "{}"},
              {"PUT", "/v1/daemon/set-config", ""},
              {"PUT", "/v1/reverse/daemon", R"({"action":"reset-config"})"},
              {"POST", "/v1/buckets/mine", R"({"action":"made-up"})"},
@@ -162,6 +171,14 @@ TEST_F(RoutesTest, WhatIsInNoRowNeedsAnAdministrator) {
         EXPECT_TRUE(is_refused(ask_as("all-read-write", method, target, body)));
         EXPECT_FALSE(is_refused(ask_as("all-admin", method, target, body)));
     }
+}
+
+TEST_F(RoutesTest, ATokenIsToldWhetherItCounts) {
+    for (const char* token : {"mine-read", "all-read-write", "all-admin"}) {
+        EXPECT_EQ(ask_as(token, "POST", "/v1/tokens", "").status, 200) << token;
+    }
+    EXPECT_EQ(ask_as("nobody", "POST", "/v1/tokens", "").status, 401);
+    EXPECT_EQ(ask_as("", "POST", "/v1/tokens", "").status, 401);
 }
 
 TEST_F(RoutesTest, TheOtherBucketOfACopyIsAskedForToo) {
