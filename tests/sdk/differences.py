@@ -58,9 +58,8 @@ RULES = [
     (r".*", r"^GET /v1/health", r"^Ais-(Cluster|Node)-Uptime", ONE_NODE),
     (r"errors", r"^GET /metrics", r"^(status|Content-Type)", "belongs to another door"),
     # Refused properties.
-    (r"buckets|properties|ranges", r"\"enabled\": ?true|enable_read_range|backend_bck",
+    (r"buckets|properties|ranges", r"\"enabled\": ?true|backend_bck",
      r"^status 501, not (200|404)", REFUSED),
-    (r"ranges", r"rngsum", r"^Ais-Checksum-Value", REFUSED),
     (r"cluster", r"set-config\?lru\.enabled=true", r"^status 501, not 200", REFUSED),
     # Later.
     (r".*", r"make-n-copies|ec-encode|index-shard|\"archive\"|"

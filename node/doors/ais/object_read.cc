@@ -7,7 +7,9 @@
 #include "node/doors/ais/json.h"
 #include "node/doors/ais/object_headers.h"
 #include "node/doors/ais/objects.h"
+#include "node/doors/ais/properties.h"
 #include "node/doors/ais/text.h"
+#include "node/store/content_hash.h"
 
 namespace penstock::node::ais {
 namespace {
@@ -91,6 +93,34 @@ io::Task<Reply> read_whole(Call& call, const Subject& subject) {
     co_return object_response(subject, std::move(*opened), false);
 }
 
+// Of exactly these bytes, which go by once more when they are sent.
+io::Task<Result<ContentChecksum>> checksum_of(Call& call, ChecksumType type, io::Body body) {
+    ContentHash hash(type);
+    const auto source = body.into_source(call.request.reactor, call.request.buffers);
+    for (;;) {
+        CO_TRY(const io::Chunk chunk, co_await source->next());
+        if (chunk.is_empty()) co_return hash.finish();
+        hash.add(chunk.bytes());
+    }
+}
+
+// The range of what is opened, with the checksum that the bucket wants sent along: the object's,
+// or the range's own.
+io::Task<Result<OpenedObject>> open_range(Call& call, const Subject& subject, ReadRange range) {
+    const BucketProperties& properties = subject.target.bucket->properties;
+    CO_TRY(OpenedObject opened, co_await open(call, subject, range));
+    if (subject.is_member() || !has_range_checksums(properties)) co_return opened;
+    CO_TRY(const ContentChecksum checksum,
+           co_await checksum_of(call, properties.checksum, std::move(opened.body)));
+    const Version version = opened.attributes.version;
+    CO_TRY(opened, co_await open(call, subject, range));
+    if (opened.attributes.version != version) {
+        co_return fail(Errc::condition_failed, "it was overwritten meanwhile");
+    }
+    opened.attributes.checksum = checksum;
+    co_return opened;
+}
+
 // The range can only be understood once the size is known, and may be read only of that version.
 io::Task<Reply> read_range(Call& call, const Subject& subject, std::string_view range) {
     constexpr int tries_max = 4;
@@ -102,7 +132,8 @@ io::Task<Reply> read_range(Call& call, const Subject& subject, std::string_view 
         const auto chosen = io::http::parse_range(range, seen->size_bytes);
         if (!chosen) co_return refuse_range(range, seen->size_bytes, chosen.error());
 
-        auto opened = co_await open(call, subject, {chosen->offset, chosen->size});
+        auto opened = co_await open_range(call, subject, {chosen->offset, chosen->size});
+        if (!opened && opened.error().code == Errc::condition_failed) continue;
         if (!opened) co_return std::unexpected(read_error(call, subject, opened.error()));
         if (opened->attributes.version == seen->version) {
             co_return object_response(subject, std::move(*opened), true);

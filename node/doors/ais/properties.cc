@@ -49,7 +49,6 @@ constexpr std::string_view not_built[] = {
     "/lru/enabled",
     "/rate_limit/backend/enabled",
     "/rate_limit/frontend/enabled",
-    "/checksum/enable_read_range",
 };
 
 std::unexpected<ApiError> refuse_set(std::string why) {
@@ -212,6 +211,14 @@ OrderedJson properties_json(const Bucket& bucket) {
     json["versioning"]["enabled"] = properties.is_versioned;
     json["durability"] = properties.durability == Durability::group ? "group" : "none";
     return json;
+}
+
+// Asked at each range: the buckets without it are the many, and for them nothing is parsed.
+bool has_range_checksums(const BucketProperties& properties) {
+    if (!properties.other_json.contains("\"enable_read_range\":true")) return false;
+    const Json others = Json::parse(properties.other_json, nullptr, false);
+    const Json::json_pointer pointer("/checksum/enable_read_range");
+    return others.is_object() && others.contains(pointer) && others[pointer] == true;
 }
 
 std::expected<BucketProperties, ApiError> changed_properties(BucketProperties properties,

@@ -21,4 +21,7 @@ OrderedJson properties_json(const Bucket& bucket);
 std::expected<BucketProperties, ApiError> changed_properties(BucketProperties properties,
                                                              const Json& changes);
 
+// `checksum.enable_read_range`: what is sent of a range is the range's own checksum.
+bool has_range_checksums(const BucketProperties& properties);
+
 }  // namespace penstock::node::ais

@@ -151,6 +151,31 @@ TEST_F(AisObjectsTest, RangesGiveExactlyTheirBytes) {
     EXPECT_EQ(ask("HEAD", "/v1/objects/b/o", "", {{"Range", "bytes=2-5"}}).length_only, 10);
 }
 
+TEST_F(AisObjectsTest, RangesHaveTheirOwnChecksumWhereTheBucketSaysSo) {
+    create("sums", R"({"checksum":{"enable_read_range":true}})");
+    put("sums/o", "0123456789");
+    const std::string whole = get("sums/o").header("Ais-Checksum-Value");
+    const auto of_range = [&](const std::string& range) {
+        const Answer answer = get("sums/o", {{"Range", range}});
+        EXPECT_EQ(answer.status, 206);
+        EXPECT_EQ(answer.header("Ais-Checksum-Type"), "xxhash2");
+        return answer.header("Ais-Checksum-Value") + " " + answer.body;
+    };
+    EXPECT_EQ(of_range("bytes=2-5"), "33a7b76c1fe29f88 2345");
+    EXPECT_EQ(of_range("bytes=0-"), whole + " 0123456789");
+    // Another one is put between the two times that the bytes go by.
+    service_.before_next_get([&] { service_.put_now({.name = "sums"}, "o", "abcdefghij"); });
+    EXPECT_EQ(of_range("bytes=2-5"),
+              get("sums/o", {{"Range", "bytes=2-5"}}).header("Ais-Checksum-Value") + " cdef");
+
+    ask("PATCH", "/v1/buckets/sums",
+        R"({"action":"set-bprops","value":{"checksum":{"type":"none"}}})");
+    EXPECT_EQ(get("sums/o", {{"Range", "bytes=2-5"}}).header("Ais-Checksum-Value"), "<absent>");
+    ask("PATCH", "/v1/buckets/sums", R"({"action":"reset-bprops"})");
+    put("sums/o", "0123456789");
+    EXPECT_EQ(of_range("bytes=2-5"), whole + " 2345");
+}
+
 // The size that a range was checked against and the bytes that are sent are of one version.
 TEST_F(AisObjectsTest, RangeOfAnObjectThatIsOverwrittenMeanwhileIsOfOneVersion) {
     put("b/o", "0123456789");
