@@ -276,6 +276,9 @@ Response head_with_everything(const Call& call, const ObjectTarget& target,
     Response response{io::http::ResponseHead(200), {}, attributes.size_bytes, true, false};
     io::http::ResponseHead& head = response.head;
     add_attributes(head, *target.bucket, attributes);
+    // The reference says none; of an object that was told its own, GET and HEAD say the same.
+    const std::string_view type = content_type_of(attributes);
+    if (type != "application/octet-stream") head.add("Content-Type", type);
     head.add("Ais-Present", "true");
     head.add("Ais-Name", target.object);
     head.add("Ais-Bucket-Name", target.bucket->name.name);

@@ -34,6 +34,7 @@ TEST_F(AisObjectsTest, TheContentTypeOfAnUploadIsGivenBack) {
     put("b/picture", "x", {{"Content-Type", "image/png"}});
     EXPECT_EQ(get("b/picture").header("Content-Type"), "image/png");
     EXPECT_EQ(get("b/picture", {{"Range", "bytes=0-0"}}).header("Content-Type"), "image/png");
+    EXPECT_EQ(ask("HEAD", "/v1/objects/b/picture").header("Content-Type"), "image/png");
     EXPECT_EQ(get("b/picture").header("Ais-Custom-Md"), "content-type=image/png");
     // The SDK says this of everything.
     put("b/any", "x", {{"Content-Type", "application/json"}});
