@@ -2,9 +2,10 @@
 """Builds the test programs, runs them all and adds up what they say.
 
 Called by ./test. A test is a row of Meson's table (tests/*/meson.build); its suites say when and
-how it runs: `unit` under ASan and UBSan, some under ThreadSanitizer or without any, too, `fuzz` in a
-build of its own, `tidy` and `e2e` as they are (against the release build), `slow` not with --quick. GoogleTest
-programs are counted by test, scripts by their last line "N passed, N failed", anything else as one.
+how it runs: `unit` under ASan and UBSan, some under ThreadSanitizer or without any, too, `fuzz` in
+a build of its own, `tidy` and `e2e` as they are (against the release build), `slow` not with
+--quick. GoogleTest programs are counted by test, scripts by their last line "N passed, N failed",
+anything else as one.
 """
 
 import argparse
