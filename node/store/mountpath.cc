@@ -161,15 +161,17 @@ Result<MountpathIdentity> open_identity(io::BlockingDisk& disk) {
 }
 
 Result<std::unique_ptr<Catalogue>> open_catalogue(io::BlockingDisk& disk, uint64_t cache_bytes) {
-    if (cache_bytes == 0) return make_memory_catalogue();
+    if (cache_bytes == 0) return remake_catalogue(disk, cache_bytes);
     auto catalogue = open_level_catalogue(disk, catalogue_directory, cache_bytes);
     if (catalogue || catalogue.error().code != Errc::corrupt) return catalogue;
     return remake_catalogue(disk, cache_bytes);
 }
 
 Result<std::unique_ptr<Catalogue>> remake_catalogue(io::BlockingDisk& disk, uint64_t cache_bytes) {
-    if (cache_bytes == 0) return make_memory_catalogue();
+    // Also where the new one lies in memory: compaction waits for the catalogue in use alone, and
+    // one left on the disk would come to name segments that are gone.
     TRY_STATUS(erase_catalogue(disk, catalogue_directory));
+    if (cache_bytes == 0) return make_memory_catalogue();
     return open_level_catalogue(disk, catalogue_directory, cache_bytes);
 }
 

@@ -175,7 +175,7 @@ struct StoreOptions {
     // From this on its content begins with a page of its segment, for sendfile; at least 1.
     uint32_t aligned_payload_bytes_min = 48 << 10;
     uint32_t direct_group_bytes_min = 64 << 10;  // of the log (LogOptions)
-    uint64_t catalogue_cache_bytes = 32 << 20;
+    uint64_t catalogue_cache_bytes = 32 << 20;  // 0: it lies in memory, and is made anew at a start
     // From so many objects on a stop leaves the locator as a file, for a quick start.
     uint64_t saved_names_min = 100'000;
     uint64_t map_version = 1;
