@@ -57,7 +57,7 @@ def put_against_disk(bench, table):
 
 def cold_get(bench, table):
     """Each object at most once after the page cache was dropped."""
-    objects, size = int(40_000 * bench.seconds), 64 << 10
+    objects, size = 40_000 * bench.seconds, 64 << 10
     node = bench.node("cold")
     node.create_bucket(BUCKET)
     selected = ("--objects", objects, "--size", "64KiB", "--connections", 32, "--clients", 32)

@@ -241,11 +241,12 @@ public:
     FaultFile(std::unique_ptr<File> inner, Reactor& reactor, FaultPlan& plan, std::string path)
         : inner_(std::move(inner)), reactor_(reactor), plan_(plan), path_(std::move(path)) {}
 
-    // Where it would meet a fault it is not resident: the read that follows meets it.
+    // Hints: what fails there is the read's that follows.
     Task<void> bring_in(uint64_t offset, uint64_t size) override {
         return inner_->bring_in(offset, size);
     }
     void read_ahead(bool is_wanted) override { inner_->read_ahead(is_wanted); }
+    // Where it would meet a fault it is not resident: the read that follows meets it.
     size_t try_read(MutableBytes buffer, uint64_t offset) override {
         if (plan_.is_next_faulty(DiskCallKind::read, path_)) return 0;
         const size_t count = inner_->try_read(buffer, offset);

@@ -140,10 +140,9 @@ def main():
             print("0 passed, 1 failed")
             return 1
 
-    parallel = chosen("out/asan", "asan", "unit", arguments)
-    parallel += chosen("out/tsan", "tsan", "unit", arguments)
-    if not arguments.quick:
-        parallel += chosen("out/optimized", "optimized", "unit", arguments)
+    parallel = []
+    for name in builds:
+        parallel += chosen(f"out/{name}", name, "unit", arguments)
     parallel += chosen("out/release", "release", "fuzz", arguments)
     alone = chosen("out/release", "release", "tidy", arguments)
     alone += chosen("out/release", "release", "e2e", arguments)

@@ -22,12 +22,12 @@ constexpr uint64_t short_range_bytes_max = 256_KiB;
 // From here on sendfile is cheaper than a copy (io/DESIGN.md).
 constexpr uint64_t file_range_bytes_min = 48_KiB;
 // Larger records are read alone: readers in random order pay for what the kernel reads beside them
-// (cold GETs of 64 KiB: 80 KiB from the device for each, 1,240 MB/s; alone 68 KiB, 1,480 MB/s).
-// Smaller ones gain more when they are read in the order they were written.
+// (a fifth of a cold GET of 64 KiB, DESIGN.md). Smaller ones gain more when they are read in the
+// order they were written.
 constexpr uint64_t read_ahead_record_bytes_max = 32_KiB;
 // A cold object file of such a size is brought in whole before it is read, if half of it is wanted:
-// then it is sent, ever after, at 75 instead of 96 us of a core for each MiB. In a larger one the
-// kernel's read-ahead gets to large pieces by itself.
+// then each later send of it costs a fifth less (DESIGN.md). In a larger one the kernel's
+// read-ahead gets to large pieces by itself.
 constexpr uint64_t bring_in_bytes_min = 256_KiB;
 constexpr uint64_t bring_in_bytes_max = 4_MiB;
 // An object of more files than this has them opened one after the other.

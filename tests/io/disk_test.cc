@@ -2,6 +2,7 @@
 // delays, and the fault layer when it has no faults.
 #include "io/disk.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #include "io/base/units.h"
 #include "io/fault_disk.h"
 #include "io/memory_disk.h"
+#include "io/residency.h"
 #include "io/sim_kernel.h"
 #include "tests/temporary_directory.h"
 
@@ -159,10 +161,14 @@ TYPED_TEST(DiskTest, ReadsWithoutWaitingGiveWhatIsResident) {
 }
 
 TYPED_TEST(DiskTest, BringingInIsAHint) {
-    const auto file = this->put("a", "0123456789");
-    this->run(file->bring_in(0, 10));
-    this->run(file->bring_in(0, 1_MiB));  // past the end
-    EXPECT_EQ(this->get("a"), "0123456789");
+    const auto file = this->put("a", std::string(1_MiB, 'a'));
+    ASSERT_TRUE(this->run(file->sync()));
+    const int descriptor = file->descriptor();
+    if (descriptor >= 0) posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
+    this->run(file->bring_in(0, 1_MiB));
+    if (descriptor >= 0) EXPECT_TRUE(is_resident(descriptor, 0, 1_MiB));
+    this->run(file->bring_in(0, 2_MiB));  // past the end
+    EXPECT_EQ(this->get("a"), std::string(1_MiB, 'a'));
 }
 
 TYPED_TEST(DiskTest, LargeWritesAndReadsAreWhole) {

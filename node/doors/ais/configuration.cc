@@ -345,9 +345,7 @@ io::Task<Reply> set_configuration(Call& call) {
 }
 
 io::Task<Reply> reset_configuration(Call& call) {
-    Configured found = configured(call);
-    Values values = std::move(found.lasting);
-    for (const auto& [key, value] : found.transient) values[key] = nullptr;
+    Values values = configured(call).now();
     for (auto& [key, value] : values) value = nullptr;
     co_return co_await answer_written(call, std::move(values), false);
 }

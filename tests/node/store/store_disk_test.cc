@@ -260,25 +260,35 @@ TEST_P(StoreDiskTest, LargePayloadsAreSentFromTheirSegmentOnceVerified) {
 }
 
 TEST_P(StoreDiskTest, ADamagedPayloadIsNotSentAfterItLeftTheCache) {
-    constexpr size_t size = 100'000;
-    EXPECT_EQ(cores_->run_on(0, [&] { return write_many(0, 1, 1, size); }), 1U);
-    const auto read = [&] { return cores_->run_on(0, [&] { return get(0, "w1/0"); }); };
-    for (int round = 0; round < 2; ++round) EXPECT_EQ(read() == content_of(1, size), true);
-    EXPECT_TRUE(is_file_range_);
+    struct Case {
+        size_t size;
+        const char* folder;  // where its content lies
+        const char* error;
+    };
+    for (const Case& object : {Case{100'000, "/log", "error: damaged content"},
+                               Case{1'000'000, "/objects", "error: a damaged block"}}) {
+        const auto put = [&] { return write_many(0, 1, 1, object.size); };
+        EXPECT_EQ(cores_->run_on(0, put), 1U);
+        const auto read = [&] { return cores_->run_on(0, [&] { return get(0, "w1/0"); }); };
+        for (int round = 0; round < 2; ++round) {
+            EXPECT_EQ(read() == content_of(1, object.size), true);
+        }
+        EXPECT_TRUE(is_file_range_);
 
-    for (const auto& entry : std::filesystem::directory_iterator(directory_ + "/log")) {
-        const int file = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
-        ASSERT_GE(file, 0);
-        constexpr off_t inside = 50'000;
-        char byte = 0;
-        ASSERT_EQ(pread(file, &byte, 1, inside), 1);
-        byte = static_cast<char>(byte ^ 1);
-        ASSERT_EQ(pwrite(file, &byte, 1, inside), 1);
-        ASSERT_EQ(fdatasync(file), 0);
-        ASSERT_EQ(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), 0);
-        ::close(file);
+        for (const auto& entry : std::filesystem::directory_iterator(directory_ + object.folder)) {
+            const int file = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
+            ASSERT_GE(file, 0);
+            constexpr off_t inside = 50'000;
+            char byte = 0;
+            ASSERT_EQ(pread(file, &byte, 1, inside), 1);
+            byte = static_cast<char>(byte ^ 1);
+            ASSERT_EQ(pwrite(file, &byte, 1, inside), 1);
+            ASSERT_EQ(fdatasync(file), 0);
+            ASSERT_EQ(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), 0);
+            ::close(file);
+        }
+        EXPECT_TRUE(read().starts_with(object.error)) << read();
     }
-    EXPECT_TRUE(read().starts_with("error: damaged content"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cores, StoreDiskTest, ::testing::Values(1U, 2U));
