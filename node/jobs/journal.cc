@@ -1,7 +1,6 @@
 #include "node/jobs/journal.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "io/base/units.h"
@@ -53,6 +52,7 @@ Status JobJournal::read() {
         take(std::move(parsed->record));
         at += parsed->bytes;
     }
+    numbers_.clear();
     if (status && at == bytes->size()) {
         file_ = std::move(*file);
         end_ = rewritten_bytes_ = at;
@@ -72,22 +72,22 @@ Status JobJournal::read() {
 }
 
 void JobJournal::take(JobRecord record) {
+    const auto known = numbers_.find(id_of(record));
     if (auto* begun = std::get_if<JobBegun>(&record)) {
+        // Again: a rewrite had it already while it waited to be written.
+        if (known != numbers_.end()) return;
+        numbers_.emplace(begun->id, found_.size());
         found_.push_back({.begun = std::move(*begun), .position = {}, .progress = {}, .ended = {}});
         return;
     }
-    // Most records are about the newest jobs.
-    auto newest_first = found_ | std::views::reverse;
-    const auto found = std::ranges::find_if(
-        newest_first,
-        [&id = id_of(record)](const JournaledJob& job) { return job.begun.id == id; });
-    if (found == newest_first.end()) return;
+    if (known == numbers_.end()) return;
+    JournaledJob& job = found_[known->second];
     if (auto* moved = std::get_if<JobMoved>(&record)) {
-        found->position = std::move(moved->position);
-        found->progress = std::move(moved->progress);
+        job.position = std::move(moved->position);
+        job.progress = std::move(moved->progress);
     } else if (auto* ended = std::get_if<JobEnded>(&record)) {
-        found->progress = ended->progress;
-        found->ended = std::move(*ended);
+        job.progress = ended->progress;
+        job.ended = std::move(*ended);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "io/base/log.h"
@@ -67,6 +68,7 @@ private:
     uint64_t end_ = 0;
     uint64_t rewritten_bytes_ = 0;
     std::vector<JournaledJob> found_;
+    std::unordered_map<std::string, size_t> numbers_;  // of those found, while reading
     uint64_t corruption_count_ = 0;
 };
 

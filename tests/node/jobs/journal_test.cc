@@ -105,6 +105,20 @@ TEST_F(JobJournalTest, GivesBackWhatItWasTold) {
     EXPECT_FALSE(writer.journal().needs_rewrite());
 }
 
+// A rewrite has a job that waits to be written down, and then it is written.
+TEST_F(JobJournalTest, AJobThatIsWrittenTwiceIsOne) {
+    Writer writer(*disk_);
+    const JobMoved moved{"one", "17", {}};
+    ASSERT_TRUE(writer.journal().rewrite(bytes_of({begun("one"), moved})));
+    ASSERT_TRUE(writer.journal().append(bytes_of({begun("one")}), true));
+    Writer middle(*disk_);
+    const std::vector<JournaledJob> found = middle.journal().take_found();
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].position, "17");
+    ASSERT_TRUE(writer.write(JobEnded{"one", JobState::finished, 1, "", {}}));
+    EXPECT_THAT(unfinished_after_restart(storage_), IsEmpty());
+}
+
 TEST_F(JobJournalTest, ARechunksRuleIsWrittenToo) {
     JobBegun job = begun("one");
     job.spec.kind = JobKind::rechunk;
