@@ -15,36 +15,15 @@ namespace {
 constexpr size_t batch_commands_max = 256;
 // Who comes when so many wait gets `unavailable`.
 constexpr size_t waiting_max = 4096;
-// A journal whose device has not answered by then goes on without being waited for, if another one
-// has what is to be written.
-constexpr uint64_t late_ns = 3'000'000'000;
 
-// One journal, and how it stands.
-struct Keeper {
-    MetadataHome home;
-    std::unique_ptr<Journal> journal;  // null: it could not be opened or made
-    bool is_behind = false;            // it lacks something that was acknowledged
-    bool is_busy = false;              // a job of it has not come back
-
-    bool is_good() const { return journal != nullptr && !is_behind && !is_busy; }
-};
-using KeeperPointer = std::shared_ptr<Keeper>;
+using Keeper = Copies<Journal>::Copy;
+using KeeperPointer = Copies<Journal>::Pointer;
 
 // One commit on its way into the journals.
-struct Round {
-    Round(io::Reactor& reactor, std::vector<Journal::Entry> commands,
-          std::shared_ptr<const MetadataState> state)
-        : entries(std::move(commands)), after(std::move(state)), changed(reactor) {}
+struct Commit {
     std::vector<Journal::Entry> entries;
     std::shared_ptr<const MetadataState> after;
-    io::Event changed;  // pulsed
-    io::Cancel no_timer;
-    size_t left = 0;
-    bool has_one = false;  // a journal has it
-    bool is_late = false;
-    Status first_error;
 };
-using RoundPointer = std::shared_ptr<Round>;
 
 class JournaledLog final : public SingleLog {
 public:
@@ -52,6 +31,7 @@ public:
         : parts_(std::move(parts)),
           options_(options),
           log_(log),
+          keepers_(home(), "the metadata", log),
           gate_(home()),
           writing_(home(), 1) {
         seen_.resize(parts_.reactors.size());
@@ -61,10 +41,10 @@ public:
     io::Task<Status> open() {
         CO_TRY_STATUS(co_await open_journals());
         const KeeperPointer newest = newest_keeper();
-        for (Seen& seen : seen_) seen.state = newest->journal->state();
-        for (const KeeperPointer& keeper : keepers_) {
-            const bool has_all = keeper->journal != nullptr && !keeper->home.is_new &&
-                                 keeper->journal->state()->version() == state(0)->version();
+        for (Seen& seen : seen_) seen.state = newest->kept->state();
+        for (const KeeperPointer& keeper : keepers_.all()) {
+            const bool has_all = keeper->kept != nullptr && !keeper->home.is_new &&
+                                 keeper->kept->state()->version() == state(0)->version();
             if (!has_all) co_await remake(keeper);
         }
         co_return Status();
@@ -84,8 +64,8 @@ public:
 
     uint64_t corruption_count() const override {
         uint64_t count = 0;
-        for (const KeeperPointer& keeper : keepers_) {
-            if (keeper->journal != nullptr) count += keeper->journal->corruption_count();
+        for (const KeeperPointer& keeper : keepers_.all()) {
+            if (keeper->kept != nullptr) count += keeper->kept->corruption_count();
         }
         return count;
     }
@@ -98,7 +78,10 @@ public:
         co_return kept;
     }
 
-    io::Task<void> stop() override { co_await gate_.close(); }
+    io::Task<void> stop() override {
+        co_await gate_.close();
+        co_await keepers_.stop();
+    }
 
 private:
     struct Request {
@@ -173,76 +156,39 @@ private:
     io::Task<Status> append(std::vector<Journal::Entry> entries,
                             std::shared_ptr<const MetadataState> after) {
         co_await writing_.acquire();
-        const Status written =
-            co_await append_to_all(std::make_shared<Round>(home(), std::move(entries), after));
+        Status written = fail(Errc::io_error, "no copy of the metadata answers");
+        if (std::vector<KeeperPointer> good = keepers_.good(); !good.empty()) {
+            const auto commit = std::make_shared<Commit>(std::move(entries), std::move(after));
+            written =
+                co_await keepers_.write(std::move(good), [this, commit](KeeperPointer keeper) {
+                    return write(home(), commit, std::move(keeper));
+                });
+        }
         writing_.release();
         co_return written;
     }
 
-    io::Task<Status> append_to_all(RoundPointer round) {
-        for (const KeeperPointer& keeper : keepers_) {
-            if (!keeper->is_good()) continue;
-            // None when stopping: whoever waits for this commit holds the gate open.
-            Result<io::Gate::Pass> pass = gate_.enter();
-            round->left += 1;
-            io::start_detached(append_to(home(), std::move(pass), round, keeper));
-        }
-        if (round->left == 0) co_return fail(Errc::io_error, "no copy of the metadata answers");
-        if (keepers_.size() > 1) io::start_detached(expire(home(), round));
-        while (round->left > 0 && !(round->is_late && round->has_one)) {
-            co_await round->changed.wait();
-        }
-        round->no_timer.cancel();
-        if (!round->has_one) co_return round->first_error;
-        for (const KeeperPointer& keeper : keepers_) {
-            const bool has_it = keeper->is_good() && keeper->journal->state() == round->after;
-            if (has_it || keeper->journal == nullptr || keeper->is_behind) continue;
-            keeper->is_behind = true;
-            log_.error("a copy of the metadata could not be written; the others go on");
-        }
-        co_return Status();
-    }
-
-    static io::Task<void> expire(io::Reactor& reactor, RoundPointer round) {
-        if (co_await reactor.sleep(reactor.within_ns(late_ns, &round->no_timer)) != 0) co_return;
-        round->is_late = true;
-        pulse(*round);
-    }
-    static void pulse(Round& round) {
-        round.changed.set();
-        round.changed.reset();
-    }
-
-    static io::Task<void> append_to(io::Reactor& reactor, Result<io::Gate::Pass>,
-                                    RoundPointer round, KeeperPointer keeper) {
-        keeper->is_busy = true;
-        const Status written = co_await write(reactor, *round, *keeper);
-        keeper->is_busy = false;
-        if (written) round->has_one = true;
-        if (!written && round->first_error) round->first_error = written;
-        round->left -= 1;
-        pulse(*round);
-    }
-
     // Both copies at once: a commit takes as long as one sync.
-    static io::Task<Status> write(io::Reactor& reactor, Round& round, Keeper& keeper) {
-        Journal& journal = *keeper.journal;
-        CO_TRY_STATUS(co_await keeper.home.pool->run(
-            reactor, [&] { return journal.begin_append(round.entries); }));
+    static io::Task<Status> write(io::Reactor& reactor, std::shared_ptr<Commit> commit,
+                                  KeeperPointer keeper) {
+        Journal& journal = *keeper->kept;
+        io::Pool& pool = *keeper->home.pool;
+        CO_TRY_STATUS(
+            co_await pool.run(reactor, [&] { return journal.begin_append(commit->entries); }));
         std::array<Status, Journal::copy_count> written;
         io::Event done(reactor);
         size_t left = Journal::copy_count;
         for (size_t copy = 0; copy < Journal::copy_count; ++copy) {
-            io::start_detached(write_copy(reactor, keeper, copy, written[copy], left, done));
+            io::start_detached(write_copy(reactor, *keeper, copy, written[copy], left, done));
         }
         co_await done.wait();
         const Status& first = written[0] ? written[1] : written[0];
-        co_return co_await keeper.home.pool->run(
-            reactor, [&] { return journal.end_append(first, round.after); });
+        co_return co_await pool.run(reactor,
+                                    [&] { return journal.end_append(first, commit->after); });
     }
     static io::Task<void> write_copy(io::Reactor& reactor, Keeper& keeper, size_t copy,
                                      Status& written, size_t& left, io::Event& done) {
-        Journal& journal = *keeper.journal;
+        Journal& journal = *keeper.kept;
         written = co_await keeper.home.pool->run(reactor, [&journal, copy]() -> Status {
             TRY_STATUS(journal.write_copy(copy));
             return journal.sync_copy(copy);
@@ -255,16 +201,15 @@ private:
         Status first;
         bool has_one = false;
         const bool are_all_new = std::ranges::all_of(parts_.homes, &MetadataHome::is_new);
-        for (const MetadataHome& at : parts_.homes) {
-            if (keepers_.size() == metadata_homes_max) break;
-            keepers_.push_back(std::make_shared<Keeper>(at));
-            Keeper& keeper = *keepers_.back();
-            if (are_all_new && keepers_.size() == 1) keeper.home.is_new = false;
-            if (keeper.home.is_new) continue;
+        keepers_.use(keepers_.on(first_of(parts_.homes)));
+        for (const KeeperPointer& keeper : keepers_.all()) {
+            const MetadataHome& at = keeper->home;
+            if (are_all_new && keeper == keepers_.all().front()) keeper->home.is_new = false;
+            if (at.is_new) continue;
             auto opened = co_await at.pool->run(
                 home(), [&] { return Journal::open(*at.disk, options_, log_); });
             if (opened) {
-                keeper.journal = std::move(*opened);
+                keeper->kept = std::move(*opened);
                 has_one = true;
                 continue;
             }
@@ -283,10 +228,10 @@ private:
 
     KeeperPointer newest_keeper() const {
         KeeperPointer newest;
-        for (const KeeperPointer& keeper : keepers_) {
-            if (keeper->journal == nullptr) continue;
-            const bool is_newer = newest == nullptr || keeper->journal->state()->version() >
-                                                           newest->journal->state()->version();
+        for (const KeeperPointer& keeper : keepers_.all()) {
+            if (keeper->kept == nullptr) continue;
+            const bool is_newer = newest == nullptr || keeper->kept->state()->version() >
+                                                           newest->kept->state()->version();
             if (is_newer) newest = keeper;
         }
         return newest;
@@ -294,12 +239,12 @@ private:
 
     // From the state that counts. A failure is not the node's: others have it.
     io::Task<void> remake(KeeperPointer keeper) {
-        keeper->journal.reset();
+        keeper->kept.reset();
         auto made = co_await keeper->home.pool->run(home(), [this, &keeper] {
             return Journal::remake(*keeper->home.disk, options_, log_, state(0));
         });
         if (made) {
-            keeper->journal = std::move(*made);
+            keeper->kept = std::move(*made);
             keeper->is_behind = false;
             keeper->home.is_new = false;
             co_return;
@@ -309,21 +254,15 @@ private:
     }
 
     io::Task<Status> move_to(std::vector<MetadataHome> homes) {
-        homes.resize(std::min(homes.size(), metadata_homes_max));
-        std::vector<KeeperPointer> keepers;
-        for (const MetadataHome& at : homes) {
-            const auto found = std::ranges::find_if(keepers_, [&at](const KeeperPointer& keeper) {
-                return keeper->home.disk == at.disk;
-            });
-            KeeperPointer keeper = found != keepers_.end() ? *found : std::make_shared<Keeper>(at);
+        std::vector<KeeperPointer> keepers = keepers_.on(first_of(std::move(homes)));
+        for (const KeeperPointer& keeper : keepers) {
             // One whose device hangs is nobody's until its job has come back.
             if (!keeper->is_good() && !keeper->is_busy) co_await remake(keeper);
-            keepers.push_back(std::move(keeper));
         }
-        const bool has_one = std::ranges::any_of(
-            keepers, [](const KeeperPointer& keeper) { return keeper->is_good(); });
-        if (!has_one) co_return fail(Errc::io_error, "the metadata cannot be kept there");
-        keepers_ = std::move(keepers);
+        if (std::ranges::none_of(keepers, &Keeper::is_good)) {
+            co_return fail(Errc::io_error, "the metadata cannot be kept there");
+        }
+        keepers_.use(std::move(keepers));
         co_return Status();
     }
 
@@ -341,7 +280,7 @@ private:
     SingleLogParts parts_;
     JournalOptions options_;
     const Log& log_;
-    std::vector<KeeperPointer> keepers_;
+    Copies<Journal> keepers_;
     std::vector<Seen> seen_;
     io::Gate gate_;
     io::Semaphore writing_;

@@ -8,22 +8,12 @@
 #include <vector>
 
 #include "io/base/log.h"
-#include "io/blocking_disk.h"
-#include "io/pool.h"
 #include "io/reactor.h"
+#include "node/metadata/copies.h"
 #include "node/metadata/journal.h"
 #include "node/metadata/metadata_log.h"
 
 namespace penstock::node {
-
-constexpr size_t metadata_homes_max = 3;
-
-// A mountpath's directory.
-struct MetadataHome {
-    io::BlockingDisk* disk = nullptr;
-    io::Pool* pool = nullptr;  // for jobs that wait for it
-    bool is_new = false;       // what is there does not count
-};
 
 struct SingleLogParts {
     std::vector<io::Reactor*> reactors;  // of all cores
