@@ -1,7 +1,6 @@
 #include "node/metadata/journal.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -9,6 +8,7 @@
 
 #include "io/base/checksum.h"
 #include "io/base/units.h"
+#include "io/lock_file.h"
 #include "node/metadata/journal_format.h"
 
 namespace penstock::node {
@@ -133,26 +133,7 @@ Status Journal::make_directory() {
 }
 
 Status Journal::lock() {
-    Result<std::unique_ptr<io::BlockingFile>> file = disk_.open(lock_path, io::OpenMode::create);
-    if (!file && file.error().code == Errc::exists) {
-        file = disk_.open(lock_path, io::OpenMode::write);
-    }
-    if (!file) return fail(file.error());
-    if (const Status locked = (*file)->lock_exclusively(); !locked) {
-        if (locked.error().code != Errc::unavailable) return locked;
-        std::vector<std::byte> text(20);
-        const size_t size = (*file)->read(text, 0).value_or(0);
-        std::string pid(as_text(Bytes(text).first(size)));
-        pid.erase(std::ranges::find_if_not(pid, [](char c) { return c >= '0' && c <= '9'; }),
-                  pid.end());
-        return fail(Errc::unavailable,
-                    "the data directory is in use by process " + (pid.empty() ? "?" : pid));
-    }
-    // Only for the message above: nothing depends on these bytes.
-    const std::string pid = std::to_string(getpid()) + "\n";
-    TRY_STATUS((*file)->truncate(0));
-    TRY_STATUS((*file)->write_exactly(as_bytes(pid), 0));
-    lock_ = std::move(*file);
+    TRY(lock_, io::lock_file(disk_, lock_path));
     return {};
 }
 

@@ -1,7 +1,6 @@
 #include "node/store/mountpath.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <charconv>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "io/base/bytes.h"
 #include "io/base/random.h"
+#include "io/lock_file.h"
 #include "node/store/hex_number.h"
 #include "node/store/object_file.h"
 #include "node/store/segment.h"
@@ -121,25 +121,7 @@ Status check_new(io::BlockingDisk& disk) {
 }  // namespace
 
 Result<std::unique_ptr<io::BlockingFile>> lock_mountpath(io::BlockingDisk& disk) {
-    auto file = disk.open(lock_path, io::OpenMode::write);
-    if (!file && file.error().code == Errc::not_found) {
-        file = disk.open(lock_path, io::OpenMode::create);
-        if (!file && file.error().code == Errc::exists) {
-            file = disk.open(lock_path, io::OpenMode::write);
-        }
-    }
-    if (!file) return std::unexpected(std::move(file).error());
-    const Status locked = (*file)->lock_exclusively();
-    if (!locked) {
-        if (locked.error().code != Errc::unavailable) return fail(locked.error());
-        Result<std::string> holder = read_text(**file);
-        if (!holder || holder->find('\n') == std::string::npos) holder = "unknown\n";
-        holder->resize(holder->find('\n'));
-        return fail(Errc::unavailable, "the data directory is in use by process " + *holder);
-    }
-    TRY_STATUS((*file)->truncate(0));
-    TRY_STATUS((*file)->write_exactly(as_bytes(fmt::format("{}\n", getpid())), 0));
-    return std::move(*file);
+    return io::lock_file(disk, lock_path);
 }
 
 Result<MountpathIdentity> open_identity(io::BlockingDisk& disk) {

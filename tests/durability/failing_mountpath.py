@@ -50,7 +50,7 @@ def failing_disk(root, point):
     with served_disk(os.path.join(root, "nbd"), plugin, DISK_BYTES,
                      subprocess.DEVNULL) as served:
         make_file_system(served)
-        with mounted(served, point, "loop,noauto_da_alloc"):
+        with mounted(served, point, "loop"):
             try:
                 yield disk
             finally:

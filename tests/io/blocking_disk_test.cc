@@ -13,6 +13,7 @@
 #include <string>
 
 #include "io/fault_disk.h"
+#include "io/lock_file.h"
 #include "io/memory_disk.h"
 #include "tests/temporary_directory.h"
 
@@ -262,6 +263,19 @@ TYPED_TEST(BlockingDiskTest, ALockExcludesEveryOtherOpen) {
     EXPECT_EQ(this->code_of(second->lock_exclusively()), Errc::unavailable);
     first.reset();
     EXPECT_TRUE(second->lock_exclusively());
+}
+
+TYPED_TEST(BlockingDiskTest, ALockFileSaysWhoHasTheDirectory) {
+    ASSERT_TRUE(this->put("lock", "123456789012345\n"));  // of one that is no more
+    auto mine = lock_file(this->disk(), "lock");
+    ASSERT_TRUE(mine);
+    EXPECT_EQ(this->get("lock"), std::to_string(getpid()) + "\n");
+    const auto refused = lock_file(this->disk(), "lock");
+    ASSERT_EQ(this->code_of(refused), Errc::unavailable);
+    EXPECT_TRUE(refused.error().context.ends_with(std::to_string(getpid())));
+    mine->reset();
+    EXPECT_TRUE(lock_file(this->disk(), "lock"));
+    EXPECT_TRUE(lock_file(this->disk(), "other"));
 }
 
 TYPED_TEST(BlockingDiskTest, SyncsOfFilesAndDirectories) {
