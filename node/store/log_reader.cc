@@ -9,7 +9,11 @@
 namespace penstock::node {
 namespace {
 
-constexpr uint64_t read_bytes_min = 1_MiB;
+constexpr uint64_t piece_bytes_min = 8_KiB;
+constexpr uint64_t piece_bytes_max = 1_MiB;
+constexpr uint64_t piece_growth = 8;
+// Who passes over so much wants what lies behind it, and no more.
+constexpr uint64_t leap_bytes_min = 32_KiB;
 // How far behind the last good record another one may begin: two groups in flight, or a background
 // sync's worth, and a damaged record of the largest size.
 constexpr uint64_t gap_bytes_max = 8_MiB + record_bytes_max;
@@ -164,23 +168,42 @@ private:
 }  // namespace
 
 Result<Bytes> SegmentBytes::view(uint64_t offset, uint64_t bytes) {
-    bytes = offset < size_bytes_ ? std::min(bytes, size_bytes_ - offset) : 0;
-    const bool is_inside =
-        offset >= buffer_offset_ && offset + bytes <= buffer_offset_ + buffer_.size();
-    if (!is_inside) {
-        buffer_.resize(std::min(std::max(bytes, read_bytes_min), size_bytes_ - offset));
-        buffer_offset_ = offset;
-        size_t filled = 0;
-        while (filled < buffer_.size()) {
-            TRY(const size_t count,
-                file_.read(MutableBytes(buffer_).subspan(filled), offset + filled));
-            if (count == 0) break;
-            filled += count;
-        }
-        // The file is shorter than it said: what is missing reads as zeros, which is no record.
-        std::fill(buffer_.begin() + static_cast<ptrdiff_t>(filled), buffer_.end(), std::byte{0});
+    if (offset >= size_bytes_) return Bytes();
+    bytes = std::min(bytes, size_bytes_ - offset);
+    const uint64_t held_end = held_offset_ + held_.size();
+    if (offset < held_offset_ || offset + bytes > held_end) {
+        const bool is_leap = offset < held_offset_ || offset >= held_end + leap_bytes_min;
+        piece_bytes_ = is_leap ? 0 : std::min(piece_bytes_ * piece_growth, piece_bytes_max);
+        piece_bytes_ = std::max(piece_bytes_, piece_bytes_min);
+        const uint64_t begin = round_down(offset, uint64_t{io::direct_alignment});
+        TRY_STATUS(hold(begin, std::max(offset + bytes, begin + piece_bytes_)));
     }
-    return Bytes(buffer_).subspan(offset - buffer_offset_, bytes);
+    return held_.subspan(offset - held_offset_, bytes);
+}
+
+Status SegmentBytes::hold(uint64_t begin, uint64_t end) {
+    held_ = {};
+    const uint64_t wanted = std::min(end, size_bytes_) - begin;
+    const uint64_t size = round_up(wanted, uint64_t{io::direct_alignment});
+    if (memory_bytes_.size() < size) {
+        memory_.reset(static_cast<std::byte*>(std::aligned_alloc(io::direct_alignment, size)));
+        ASSERT(memory_ != nullptr);
+        memory_bytes_ = {memory_.get(), size};
+    }
+    size_t filled = 0;
+    while (filled < wanted) {
+        // A read that came back short may have ended anywhere.
+        const size_t from = round_down(filled, size_t{io::direct_alignment});
+        TRY(const size_t count, file_.read(memory_bytes_.subspan(from, size - from), begin + from));
+        if (from + count <= filled) break;
+        filled = from + count;
+    }
+    // The file is shorter than it said: what is missing reads as zeros, which is no record.
+    const MutableBytes held = memory_bytes_.first(wanted);
+    std::ranges::fill(held.subspan(std::min<size_t>(filled, wanted)), std::byte{0});
+    held_ = held;
+    held_offset_ = begin;
+    return Status();
 }
 
 Status walk_segment(SegmentBytes& segment, Lsn from, Lsn to,

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -19,7 +21,9 @@
 
 namespace penstock::node {
 
-// Bytes of one segment, read in pieces of 1 MiB and more.
+// Bytes of one segment, read in pieces: of up to 1 MiB where they are asked for in order, of 8 KiB
+// behind a leap, so that who wants the headers of large records reads little else. Pieces are
+// aligned: the file may be one that is read past the page cache.
 class SegmentBytes {
 public:
     // `file` must outlive it.
@@ -32,11 +36,20 @@ public:
     Result<Bytes> view(uint64_t offset, uint64_t bytes);
 
 private:
+    struct Free {
+        void operator()(std::byte* memory) const { std::free(memory); }
+    };
+
+    Status hold(uint64_t begin, uint64_t end);
+
     io::BlockingFile& file_;
     uint32_t number_;
     uint64_t size_bytes_;
-    std::vector<std::byte> buffer_;
-    uint64_t buffer_offset_ = 0;
+    std::unique_ptr<std::byte, Free> memory_;
+    MutableBytes memory_bytes_;
+    Bytes held_;  // in memory_, of the segment from here on:
+    uint64_t held_offset_ = 0;
+    uint64_t piece_bytes_ = 0;
 };
 
 // Bytes of the log that were records once.

@@ -6,7 +6,8 @@ namespace penstock::node {
 
 Result<SegmentScan> scan_segment(io::BlockingDisk& disk, const SealedSegment& segment,
                                  uint32_t from_block, uint64_t step_bytes) {
-    TRY(const auto file, disk.open(segment_path(segment.number), io::OpenMode::read));
+    // Nobody wants what is left in it: it must not wash out of memory what others use.
+    TRY(const auto file, disk.open(segment_path(segment.number), io::OpenMode::read_direct));
     TRY(const uint64_t size_bytes, file->size_bytes());
     SegmentBytes bytes(*file, segment.number, size_bytes);
     const uint64_t step_blocks = std::max<uint64_t>(step_bytes / block_bytes, 1);

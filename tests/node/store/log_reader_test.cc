@@ -12,6 +12,31 @@ namespace {
 
 using ::testing::ElementsAre;
 
+// Counts what is read of another file.
+class CountingFile final : public io::BlockingFile {
+public:
+    explicit CountingFile(std::unique_ptr<io::BlockingFile> inner) : inner_(std::move(inner)) {}
+    Result<size_t> read(MutableBytes buffer, uint64_t offset) override {
+        Result<size_t> count = inner_->read(buffer, offset);
+        read_bytes += count.value_or(0);
+        return count;
+    }
+    Status write_exactly(Bytes bytes, uint64_t offset) override {
+        return inner_->write_exactly(bytes, offset);
+    }
+    Status sync() override { return inner_->sync(); }
+    Result<uint64_t> size_bytes() override { return inner_->size_bytes(); }
+    Status truncate(uint64_t size_bytes) override { return inner_->truncate(size_bytes); }
+    Status allocate(uint64_t size_bytes) override { return inner_->allocate(size_bytes); }
+    Status lock_exclusively() override { return inner_->lock_exclusively(); }
+    int descriptor() const override { return inner_->descriptor(); }
+
+    uint64_t read_bytes = 0;
+
+private:
+    std::unique_ptr<io::BlockingFile> inner_;
+};
+
 class LogReaderTest : public ::testing::Test {
 protected:
     static constexpr uint32_t number = 3;
@@ -37,8 +62,8 @@ protected:
         end_ += bytes.size();
         return at;
     }
-    uint64_t append_object(std::string_view name, Lsn durable = 0) {
-        content_ = content_of(end_, 1500);
+    uint64_t append_object(std::string_view name, Lsn durable = 0, size_t bytes = 1500) {
+        content_ = content_of(end_, bytes);
         RecordDraft draft;
         draft.bucket = {1};
         draft.bucket_label = "b";
@@ -65,7 +90,8 @@ protected:
         return *find_segment_end(bytes, lsn(0), durable);
     }
     // The names of whole records up to `to`, and of damaged ones with a '!'.
-    std::vector<std::string> walk(Lsn to) {
+    std::vector<std::string> walk(Lsn to) { return walk(*file_, to); }
+    static std::vector<std::string> walk(io::BlockingFile& file, Lsn to) {
         std::vector<std::string> seen;
         SegmentVisitor visitor;
         visitor.on_record = [&](const RecordHeader& header, const Place&) -> Status {
@@ -79,7 +105,7 @@ protected:
             }
             seen.push_back("!" + name);
         };
-        SegmentBytes bytes(*file_, number, segment_size);
+        SegmentBytes bytes(file, number, *file.size_bytes());
         EXPECT_TRUE(walk_segment(bytes, lsn(0), to, std::nullopt, visitor));
         return seen;
     }
@@ -97,6 +123,23 @@ TEST_F(LogReaderTest, AWholeLogEndsBehindItsLastRecord) {
     append_object("b");
     EXPECT_EQ(find_end().end, lsn(end_));
     EXPECT_THAT(walk(lsn(end_)), ElementsAre("a", "b"));
+}
+
+TEST_F(LogReaderTest, OfLargeRecordsLittleMoreThanTheHeadersIsRead) {
+    for (const char* name : {"a", "b", "c", "d", "e", "f"}) append_object(name, 0, 300'000);
+    for (const char* name : {"g", "h", "i"}) append_object(name);
+    CountingFile file(*disk_->open(segment_path(number), io::OpenMode::read_direct));
+    EXPECT_THAT(walk(file, lsn(end_)), ElementsAre("a", "b", "c", "d", "e", "f", "g", "h", "i"));
+    EXPECT_LT(file.read_bytes, 100'000U);
+}
+
+TEST_F(LogReaderTest, OfSmallRecordsEachByteIsReadOnce) {
+    std::vector<std::string> names;
+    while (end_ < 4 << 20) append_object(names.emplace_back("n" + std::to_string(names.size())));
+    CountingFile file(*disk_->open(segment_path(number), io::OpenMode::read_direct));
+    EXPECT_EQ(walk(file, lsn(end_)), names);
+    // Once, but for the records that lie across the ends of two pieces.
+    EXPECT_LT(file.read_bytes, end_ + 50'000);
 }
 
 TEST_F(LogReaderTest, ATornRecordIsTheEndWhateverLiesBehindIt) {
