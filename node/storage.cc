@@ -46,10 +46,9 @@ io::Task<void> make_disk(io::Reactor& reactor, io::Pool& pool, io::BlockingDisk&
 
 // What a node left in a directory that is no longer its own.
 Status erase_metadata(io::BlockingDisk& disk) {
-    TRY_STATUS(Journal::erase(disk));
-    const Status removed = disk.remove("jobs/journal");
-    if (!removed && removed.error().code != Errc::not_found) return removed;
-    return {};
+    // The metadata last: a directory without it passes for one that never had any.
+    TRY_STATUS(JobJournal::erase(disk));
+    return Journal::erase(disk);
 }
 
 io::Task<void> drop_disk(std::unique_ptr<io::Disk>& disk) {
@@ -106,19 +105,27 @@ Status Storage::open_jobs(JobsOptions options) {
     }
     parts.buffers = &cores_->buffers(0);
     parts.pool = &cores_->pool();
-    for (const MountpathPlan::Member& member : plan_.members) {
-        if (parts.disk == nullptr && member.found) {
-            parts.disk = directories_[*member.found]->blocking.get();
-        }
-    }
+    parts.homes = homes();
     parts.clock = &clock_;
     parts.resilver = [this] { return resilver_progress(); };
-    TRY(jobs_, cores_->run_on(0, [&] { return Jobs::open(parts, options, log_); }));
+    TRY_STATUS(cores_->run_on(0, [&] { return open_jobs_at_home(parts, options); }));
     // The set went on with its moves before there were jobs.
     if (cores_->run_on(0, [this] { return store_->moves(0); }).is_moving) {
         cores_->run_on(0, [this] { return show_moves(); });
     }
     return {};
+}
+
+// The set may have changed while there were no jobs yet.
+io::Task<Status> Storage::open_jobs_at_home(JobsParts parts, JobsOptions options) {
+    CO_TRY(jobs_, co_await Jobs::open(std::move(parts), std::move(options), log_));
+    if (host_.kept_on().empty()) co_return Status();
+    const Status kept = co_await jobs_->keep_on(host_.kept_on());
+    if (!kept) {
+        log_.warning("the jobs' journal stays on the mountpaths that had it",
+                     {{"reason", std::string_view(kept.error().context)}});
+    }
+    co_return Status();
 }
 
 io::Task<ResilverProgress> Storage::resilver_progress() {
@@ -191,14 +198,21 @@ Status Storage::open_metadata() {
     for (uint32_t core = 0; core < cores_->count(); ++core) {
         parts.reactors.push_back(&cores_->reactor(core));
     }
-    for (const MountpathPlan::Member& member : plan_.members) {
-        if (!member.found) continue;
-        const Directory& directory = *directories_[*member.found];
-        parts.homes.push_back({directory.blocking.get(), directory.pool.get(), member.is_new});
-    }
+    parts.homes = homes();
     TRY(metadata_,
         cores_->run_on(0, [&] { return open_single_log(parts, JournalOptions{}, log_); }));
     return {};
+}
+
+// The mountpaths that are there, in the order of the registry.
+std::vector<MetadataHome> Storage::homes() const {
+    std::vector<MetadataHome> homes;
+    for (const MountpathPlan::Member& member : plan_.members) {
+        if (!member.found) continue;
+        const Directory& directory = *directories_[*member.found];
+        homes.push_back({directory.blocking.get(), directory.pool.get(), member.is_new});
+    }
+    return homes;
 }
 
 Result<std::string> Storage::identity_value(const std::string& key, size_t length) {
@@ -275,9 +289,12 @@ io::Task<Status> Storage::Host::forget_metadata(MountpathDisks& of) {
 }
 
 io::Task<Status> Storage::Host::keep_metadata(std::vector<MountpathDisks*> on) {
-    std::vector<MetadataHome> homes;
-    for (const MountpathDisks* disks : on) homes.push_back({disks->blocking, disks->pool});
-    co_return co_await storage_.metadata_->keep_on(std::move(homes));
+    kept_on_.clear();
+    for (const MountpathDisks* disks : on) kept_on_.push_back({disks->blocking, disks->pool});
+    Status kept = co_await storage_.metadata_->keep_on(kept_on_);
+    if (storage_.jobs_ == nullptr) co_return kept;
+    const Status jobs_kept = co_await storage_.jobs_->keep_on(kept_on_);
+    co_return kept ? jobs_kept : kept;
 }
 
 std::vector<BucketId> Storage::Host::buckets() {

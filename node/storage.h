@@ -72,8 +72,12 @@ private:
         std::vector<BucketId> buckets() override;
         void moves_began() override;
 
+        // Where the metadata is to lie since the last call; empty: as at the start.
+        const std::vector<MetadataHome>& kept_on() const { return kept_on_; }
+
     private:
         Storage& storage_;
+        std::vector<MetadataHome> kept_on_;
     };
 
     explicit Storage(const Log& log) : log_(log), host_(*this) {}
@@ -85,6 +89,8 @@ private:
     Status open_metadata();
     Status open_store(StoreOptions options, bool allows_missing);
     Status open_jobs(JobsOptions options);
+    io::Task<Status> open_jobs_at_home(JobsParts parts, JobsOptions options);
+    std::vector<MetadataHome> homes() const;
     io::Task<ResilverProgress> resilver_progress();
     io::Task<void> show_moves();
     Result<std::string> identity_value(const std::string& key, size_t length);

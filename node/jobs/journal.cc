@@ -38,36 +38,47 @@ Result<std::unique_ptr<JobJournal>> JobJournal::open(io::BlockingDisk& disk, con
     return journal;
 }
 
+std::unique_ptr<JobJournal> JobJournal::make(io::BlockingDisk& disk, const Log& log) {
+    return std::unique_ptr<JobJournal>(new JobJournal(disk, log));
+}
+
+Status JobJournal::erase(io::BlockingDisk& disk) {
+    const Status removed = disk.remove(path);
+    if (!removed && removed.error().code == Errc::not_found) return {};
+    TRY_STATUS(removed);
+    return disk.sync_directory(directory);
+}
+
 Status JobJournal::read() {
     Result<std::unique_ptr<io::BlockingFile>> file = disk_.open(path, io::OpenMode::write);
     if (!file && file.error().code == Errc::not_found) return {};
     if (!file) return fail(file.error());
     const Result<std::vector<std::byte>> bytes = read_whole(**file);
-    Status status = bytes ? check_job_header(*bytes) : fail(bytes.error());
-    if (!status && status.error().code == Errc::invalid) return status;
+    const Result<uint64_t> header = bytes ? parse_job_header(*bytes) : fail(bytes.error());
+    if (!header && header.error().code == Errc::invalid) return fail(header.error());
+    if (!header) {
+        ++corruption_count_;
+        log_.error("a journal of jobs cannot be read",
+                   {{"reason", std::string_view(header.error().context)}});
+        return {};
+    }
+    generation_ = *header;
     size_t at = job_header_bytes;
-    while (status && at < bytes->size()) {
+    while (at < bytes->size()) {
         std::optional<ParsedJobRecord> parsed = parse_job_record(Bytes(*bytes).subspan(at));
         if (!parsed) break;
         take(std::move(parsed->record));
         at += parsed->bytes;
     }
     numbers_.clear();
-    if (status && at == bytes->size()) {
+    end_ = rewritten_bytes_ = at;
+    if (at == bytes->size()) {
         file_ = std::move(*file);
-        end_ = rewritten_bytes_ = at;
         return {};
     }
     // A torn end is what a power cut leaves of a record that nobody was told of.
-    if (!status) {
-        ++corruption_count_;
-        log_.error(
-            "the jobs' journal cannot be read: jobs of before the start are not gone on with",
-            {{"reason", std::string_view(status.error().context)}});
-    } else {
-        log_.warning("the jobs' journal ends in a record that is not whole",
-                     {{"at", uint64_t{at}}, {"bytes", uint64_t{bytes->size()}}});
-    }
+    log_.warning("the jobs' journal ends in a record that is not whole",
+                 {{"at", uint64_t{at}}, {"bytes", uint64_t{bytes->size()}}});
     return {};
 }
 
@@ -117,7 +128,7 @@ Status JobJournal::make_directory() {
     return {};
 }
 
-Status JobJournal::rewrite(Bytes records) {
+Status JobJournal::rewrite(Bytes records, uint64_t generation) {
     file_.reset();
     TRY_STATUS(make_directory());
     if (const Status removed = disk_.remove(work_path);
@@ -125,7 +136,7 @@ Status JobJournal::rewrite(Bytes records) {
         return removed;
     }
     std::vector<std::byte> header;
-    append_job_header(header);
+    append_job_header(header, generation);
     TRY(std::unique_ptr<io::BlockingFile> file, disk_.open(work_path, io::OpenMode::create));
     TRY_STATUS(file->write_exactly(header, 0));
     if (!records.empty()) TRY_STATUS(file->write_exactly(records, header.size()));
@@ -133,6 +144,7 @@ Status JobJournal::rewrite(Bytes records) {
     TRY_STATUS(disk_.rename(work_path, path));
     TRY_STATUS(disk_.sync_directory(directory));
     file_ = std::move(file);
+    generation_ = generation;
     end_ = rewritten_bytes_ = header.size() + records.size();
     return {};
 }

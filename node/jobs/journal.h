@@ -1,12 +1,15 @@
-// JobJournal: what a node must know of its jobs after a crash, in one file.
+// JobJournal: what a node must know of its jobs after a crash, in one file of one disk (journals.h
+// has several of them).
 //
 // It is a file of its own and no values of the metadata: a job's progress is written each second,
 // its list of names may have megabytes, and each value of the metadata makes a new state for every
-// core and is kept twice. What this file loses is no object and no bucket: one copy is enough.
+// core and is kept twice on each disk.
 //
 // `jobs/journal` (journal_format.h) is appended to and begun anew under another name, which a
 // rename puts in its place, when it has grown, when its end was torn, and after a write or sync
 // that failed: nothing is ever written behind bytes of which nobody knows whether they are there.
+// Each time it is of a new generation: two files of one generation hold the same records, as far
+// as they reach.
 //
 // Every call waits for the disk and is made by one job of the pool at a time.
 #pragma once
@@ -36,6 +39,10 @@ public:
     // Reads what is there; makes nothing. `invalid` if a newer release wrote it. What is damaged is
     // reported: what stands before it counts.
     static Result<std::unique_ptr<JobJournal>> open(io::BlockingDisk& disk, const Log& log);
+    // Whatever is there does not count.
+    static std::unique_ptr<JobJournal> make(io::BlockingDisk& disk, const Log& log);
+    // As if there had never been one.
+    static Status erase(io::BlockingDisk& disk);
 
     // What open() found, in the order in which they began.
     std::vector<JournaledJob> take_found() { return std::move(found_); }
@@ -47,9 +54,10 @@ public:
     Status append(Bytes records, bool syncs);
     // A new file with these records alone, durable when it is done. If that fails the old one, or
     // the new one, is what a start finds.
-    Status rewrite(Bytes records);
+    Status rewrite(Bytes records, uint64_t generation);
 
-    uint64_t size_bytes() const { return end_; }
+    uint64_t generation() const { return generation_; }
+    uint64_t size_bytes() const { return end_; }  // that count; 0: there is no file
     uint64_t corruption_count() const { return corruption_count_; }
 
     static constexpr uint64_t grown_bytes_min = 4 << 20;
@@ -65,6 +73,7 @@ private:
     const Log& log_;
     std::unique_ptr<io::BlockingFile> file_;  // null: nothing may be appended
     bool is_directory_durable_ = false;
+    uint64_t generation_ = 0;
     uint64_t end_ = 0;
     uint64_t rewritten_bytes_ = 0;
     std::vector<JournaledJob> found_;

@@ -11,7 +11,8 @@ namespace {
 
 constexpr uint64_t header_magic = 0x314C4E524A425350;  // "PSBJRNL1"
 constexpr uint32_t record_magic = 0x424F4A50;          // "PJOB"
-constexpr uint32_t format_version = 1;
+constexpr uint32_t format_version = 2;
+constexpr uint32_t format_of_one_copy = 1;
 constexpr size_t record_header_bytes = 16;
 constexpr size_t id_bytes_max = 64;
 constexpr uint8_t copy_is_dry_run = 1;
@@ -261,11 +262,11 @@ Status check_spec(const JobSpec& spec) {
     return {};
 }
 
-void append_job_header(std::vector<std::byte>& to) {
+void append_job_header(std::vector<std::byte>& to, uint64_t generation) {
     const size_t at = to.size();
     append_le(to, header_magic);
     append_le(to, format_version);
-    append_le(to, uint64_t{0});
+    append_le(to, generation);
     append_le(to, crc32c(Bytes(to).subspan(at)));
     ASSERT(to.size() - at == job_header_bytes);
 }
@@ -283,19 +284,20 @@ void append_job_record(std::vector<std::byte>& to, const JobRecord& record) {
     to.insert(to.end(), payload.begin(), payload.end());
 }
 
-Status check_job_header(Bytes file) {
+Result<uint64_t> parse_job_header(Bytes file) {
     ByteReader from(file);
     const std::optional<uint64_t> magic = from.read_le<uint64_t>();
     const std::optional<uint32_t> format = from.read_le<uint32_t>();
-    const std::optional<uint64_t> zero = from.read_le<uint64_t>();
+    const std::optional<uint64_t> generation = from.read_le<uint64_t>();
     const std::optional<uint32_t> crc = from.read_le<uint32_t>();
     if (!crc || magic != header_magic || crc != crc32c(file.first(job_header_bytes - 4))) {
         return fail(Errc::corrupt, "the jobs' journal: its head is damaged");
     }
-    if (format != format_version || zero != 0) {
+    const bool is_of_one_copy = format == format_of_one_copy && generation == 0;
+    if (format != format_version && !is_of_one_copy) {
         return fail(Errc::invalid, "the jobs' journal: written by a newer release");
     }
-    return {};
+    return *generation;
 }
 
 std::optional<ParsedJobRecord> parse_job_record(Bytes rest) {

@@ -2,7 +2,8 @@
 //
 // Little-endian; a text is u32 bytes and the bytes; a bucket's name as in node/metadata/commands.h.
 //
-//     header, 24 bytes:  u64 magic, u32 format = 1, u32 zero, u32 zero, u32 CRC32C of these
+//     header, 24 bytes:  u64 magic, u32 format = 2, u64 generation, u32 CRC32C of these
+//                        (format 1, of releases that kept one copy: the generation is 0)
 //     records:           u32 magic, u32 payload bytes, u8 kind, u8 zero, u16 zero,
 //                        u32 CRC32C of this header before it and of the payload, payload
 //       1  begun:     text id, u64 started_ns, u64 bucket id, u64 destination's id, spec
@@ -62,11 +63,11 @@ using JobRecord = std::variant<JobBegun, JobMoved, JobEnded>;
 // `too_large` or `invalid`, unless the spec may be written down.
 Status check_spec(const JobSpec& spec);
 
-void append_job_header(std::vector<std::byte>& to);
+void append_job_header(std::vector<std::byte>& to, uint64_t generation);
 void append_job_record(std::vector<std::byte>& to, const JobRecord& record);
 
-// `invalid` if a newer release wrote it, `corrupt` if it is no journal.
-Status check_job_header(Bytes file);
+// The generation. `invalid` if a newer release wrote it, `corrupt` if it is no journal.
+Result<uint64_t> parse_job_header(Bytes file);
 struct ParsedJobRecord {
     JobRecord record;
     size_t bytes = 0;  // of the whole record

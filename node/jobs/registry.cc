@@ -68,6 +68,7 @@ Jobs::Jobs(JobsParts parts, JobsOptions options, const Log& log)
       options_(std::move(options)),
       log_(log),
       random_(Random::from_system()),
+      journals_(home(), log),
       writing_(home(), 1),
       gate_(home()),
       slots_(home(), options_.running_max) {}
@@ -79,16 +80,20 @@ Jobs::~Jobs() {
 io::Task<Result<std::unique_ptr<Jobs>>> Jobs::open(JobsParts parts, JobsOptions options,
                                                    const Log& log) {
     std::unique_ptr<Jobs> jobs(new Jobs(std::move(parts), std::move(options), log));
-    io::BlockingDisk& disk = *jobs->parts_.disk;
-    Result<std::unique_ptr<JobJournal>> journal = co_await jobs->parts_.pool->run(
-        jobs->home(), [&disk, &log] { return JobJournal::open(disk, log); });
-    if (!journal) {
-        co_await jobs->gate_.close();
-        co_return fail(journal.error());
+    Result<std::vector<JournaledJob>> found = co_await jobs->journals_.open(jobs->parts_.homes);
+    if (!found) {
+        co_await jobs->stop();
+        co_return fail(found.error());
     }
-    jobs->journal_ = std::move(*journal);
-    for (JournaledJob& found : jobs->journal_->take_found()) jobs->adopt(std::move(found));
+    for (JournaledJob& job : *found) jobs->adopt(std::move(job));
     jobs->forget_past();
+    if (jobs->journals_.is_uneven()) {
+        const Status kept = co_await jobs->keep_on(jobs->parts_.homes);
+        if (!kept) {
+            log.error("the copies of the jobs' journal could not be made the same",
+                      {{"reason", std::string_view(kept.error().context)}});
+        }
+    }
     co_return jobs;
 }
 
@@ -126,6 +131,7 @@ void Jobs::adopt(JournaledJob found) {
 io::Task<void> Jobs::stop() {
     is_stopping_ = true;
     co_await gate_.close();
+    co_await journals_.stop();
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -384,13 +390,22 @@ io::Task<Status> Jobs::write(JobRecord record, bool syncs) {
     std::vector<std::byte> bytes;
     append_job_record(bytes, record);
     co_await writing_.acquire();
-    const bool is_rewrite = journal_->needs_rewrite();
-    if (is_rewrite) bytes = encode_all();
-    const Status written = co_await parts_.pool->run(home(), [&]() -> Status {
-        return is_rewrite ? journal_->rewrite(bytes) : journal_->append(bytes, syncs);
-    });
+    Status written;
+    if (journals_.needs_rewrite()) {
+        written = co_await journals_.rewrite(encode_all());
+    } else {
+        written = co_await journals_.append(std::move(bytes), syncs);
+    }
     writing_.release();
     co_return written;
+}
+
+io::Task<Status> Jobs::keep_on(std::vector<MetadataHome> homes) {
+    CO_TRY(const io::Gate::Pass pass, gate_.enter());
+    co_await writing_.acquire();
+    const Status kept = co_await journals_.keep_on(std::move(homes), encode_all());
+    writing_.release();
+    co_return kept;
 }
 
 // Of a job that ended before it was journaled: so that a restart does not forget it. Nobody waits

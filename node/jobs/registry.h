@@ -18,13 +18,12 @@
 #include "io/base/clock.h"
 #include "io/base/log.h"
 #include "io/base/random.h"
-#include "io/blocking_disk.h"
 #include "io/buffer_pool.h"
 #include "io/pool.h"
 #include "io/reactor.h"
 #include "io/wait.h"
 #include "node/jobs/job.h"
-#include "node/jobs/journal.h"
+#include "node/jobs/journals.h"
 #include "node/service/object_service.h"
 
 namespace penstock::node {
@@ -58,7 +57,7 @@ struct JobsParts {
     std::vector<io::Reactor*> reactors;  // of all cores
     io::BufferPool* buffers = nullptr;   // of core 0
     io::Pool* pool = nullptr;
-    io::BlockingDisk* disk = nullptr;  // the data directory
+    std::vector<MetadataHome> homes;  // mountpaths: the first few have the journal
     const Clock* clock = nullptr;
     // On core 0; null: nothing ever moves.
     std::function<io::Task<ResilverProgress>()> resilver;
@@ -68,7 +67,7 @@ class Jobs {
 public:
     // On core 0. Reads the journal and goes on with the jobs that it knows as unfinished. `invalid`
     // if a newer release wrote it; a journal that is damaged is reported and what can be read of
-    // it counts.
+    // it counts, or another mountpath's.
     static io::Task<Result<std::unique_ptr<Jobs>>> open(JobsParts parts, JobsOptions options,
                                                         const Log& log);
     ~Jobs();  // asserts that stop() ran
@@ -93,6 +92,10 @@ public:
         request_count_ = std::move(request_count);
     }
     const JobsOptions& options() const { return options_; }
+
+    // On core 0. From now on the first few of these have the journal, all of it when it is done. An
+    // error if none of them can be written: then nothing changes.
+    io::Task<Status> keep_on(std::vector<MetadataHome> homes);
 
     // On core 0, before the service stops: interrupts what runs, which the next start goes on with.
     io::Task<void> stop();
@@ -136,7 +139,7 @@ private:
     JobsOptions options_;
     const Log& log_;
     Random random_;
-    std::unique_ptr<JobJournal> journal_;
+    JobJournals journals_;
     io::Semaphore writing_;
     io::Gate gate_;
     io::Semaphore slots_;

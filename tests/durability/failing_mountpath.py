@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""One of two mountpaths on a disk that hangs, and then fails, under a load: it is out of service
-within 5 s, its objects answer 5xx at once, the other one's are served all the while; after the
-hang it is back by itself, with everything that was acknowledged.
+"""The first of two mountpaths on a disk that hangs, and then fails, under a load: it is out of
+service within 5 s, its objects answer 5xx at once, the other one's are served all the while, and
+jobs begin; after the hang it is back by itself, with everything that was acknowledged.
 
     failing_mountpath.py --penstockd PATH [--hang-s S]
 
@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, ".."))
-from mountpaths import Set  # noqa: E402
+from mountpaths import Set, await_job, copy_job  # noqa: E402
 from nbd_disk import (WAIT_S, make_file_system, missing_tools, mounted, of_python,  # noqa: E402
                       served_disk, wait_until)
 from node_process import TestDirectory  # noqa: E402
@@ -82,7 +82,7 @@ class Writer(threading.Thread):
 
 
 def try_one(penstockd, root, disk, hang_s):
-    with Set(penstockd, root, ["healthy", "mount/data"]) as node:
+    with Set(penstockd, root, ["mount/data", "healthy"]) as node:
         try:
             try_node(node, disk, hang_s)
         finally:
@@ -101,9 +101,14 @@ def try_node(node, disk, hang_s):
     path = os.path.join(disk.point, "data")
     disk.do("hang")
     begin = time.monotonic()
+    jobs = []
+    starter = threading.Thread(target=lambda: jobs.append(copy_job(node, "hanging")))
+    starter.start()
     took_s = wait_until(lambda: path in node.mountpaths()["disabled"])
     print(f"hangs: out of service after {took_s:.1f} s")
     assert took_s < OUT_WITHIN_S, took_s
+    starter.join(WAIT_S)
+    assert len(jobs) == 1, "no job began while the device hung"
     slowest_s, statuses = 0.0, set()
     while time.monotonic() - begin < hang_s:
         for name in list(contents)[:50]:
@@ -134,6 +139,9 @@ def try_node(node, disk, hang_s):
     took_s = wait_until(lambda: path in node.mountpaths()["disabled"])
     print(f"fails: out of service after {took_s:.1f} s")
     assert took_s < OUT_WITHIN_S, took_s
+    jobs.append(copy_job(node, "failing"))
+    for job in jobs:
+        await_job(node, job)
     for writer in writers:
         writer.is_stopped = True
     for writer in writers:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Several mountpaths of one node: what is missing, foreign, copied or old is refused or answers
 errors; objects move when one comes or goes, under a load, and after kill -9; nothing is lost,
-nothing that was removed comes back, and every listing has each name once.
+nothing that was removed comes back, and every listing has each name once. Jobs are known after
+kill -9 without the mountpath that was the first one.
 
     mountpaths.py --penstockd PATH [--objects N] [--kills N]
 """
@@ -119,6 +120,27 @@ def check_figures(node, paths):
                               headers={"Ais-Node-Id": node.node_id})
     capacity = json.loads(body)["capacity"]["mountpaths"]
     assert sorted(capacity) == sorted(paths), capacity
+
+
+def copy_job(node, to):
+    """A copy of the bucket, begun; its id."""
+    status, _, job = node.act("POST", f"/v1/buckets/b?provider=ais&bck_to=ais%2F%40%23%2F{to}%2F",
+                              "copy-bck", {})
+    assert status == 200, (status, job)
+    return job.decode()
+
+
+def await_job(node, job):
+    """Done; the node knows it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        status, _, body = node.request("GET", "/v1/cluster?what=qryxstats",
+                                       json.dumps({"ID": job}))
+        assert status == 200, (job, "is forgotten", status)
+        if next(iter(json.loads(body).values()))[0]["is_idle"]:
+            return
+        time.sleep(0.02)
+    raise TimeoutError(job)
 
 
 class Refused(Exception):
@@ -321,6 +343,29 @@ def test_changes(penstockd, root, kept, kills):
     return names
 
 
+def test_jobs(penstockd, root):
+    """A job is known after kill -9 without the mountpath that was the first one, and goes on."""
+    node = Set(penstockd, root, ["a", "b", "c"])
+    first = copy_job(node, "first")
+    node.kill()
+    node = Set(penstockd, root, ["b", "c"], "--allow-missing-mountpath")
+    await_job(node, first)
+    second = copy_job(node, "second")
+    assert node.mountpath("PUT", "attach-mp", os.path.join(root, "a"))[0] == 200
+    third = copy_job(node, "third")
+    node.kill()
+    with Set(penstockd, root, ["a", "b", "c"]) as node:
+        for job in (first, second, third):
+            await_job(node, job)
+        fourth = copy_job(node, "fourth")
+        status, _, body = node.mountpath("DELETE", "detach-mp", os.path.join(root, "a"))
+        assert status == 200, (status, body)
+        node.kill()
+    with Set(penstockd, root, ["b", "c"]) as node:
+        for job in (first, second, third, fourth):
+            await_job(node, job)
+
+
 def start_either(penstockd, root, names):
     """A call that was cut off counts or not: the node says which directories it wants."""
     for wanted in (["a", "b", "c", "d"], ["a", "b", "c"]):
@@ -364,7 +409,12 @@ def main():
                 assert node.put(name, content_of(name, version)) == 200
             check(node, kept)
         test_starts(options.penstockd, root, kept)
-        test_changes(options.penstockd, root, kept, options.kills)
+        names = test_changes(options.penstockd, root, kept, options.kills)
+        if "d" in names:
+            with Set(options.penstockd, root, names) as node:
+                status, _, body = node.mountpath("DELETE", "detach-mp", os.path.join(root, "d"))
+                assert status == 200, (status, body)
+        test_jobs(options.penstockd, root)
     print(f"ok: {options.objects} objects, {options.kills} kills")
 
 

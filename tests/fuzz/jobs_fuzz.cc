@@ -10,7 +10,7 @@ using namespace penstock;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Bytes bytes{reinterpret_cast<const std::byte*>(data), size};
-    [[maybe_unused]] const Status header = node::check_job_header(bytes);
+    [[maybe_unused]] const Result<uint64_t> header = node::parse_job_header(bytes);
     if (const auto parsed = node::parse_job_record(bytes)) {
         std::vector<std::byte> again;
         node::append_job_record(again, parsed->record);

@@ -32,8 +32,12 @@ io::Task<void> serve(io::Cores& cores, const NodeIdentity& node) {
     const Log log = Log::quiet();
     io::MemoryStorage storage;
     const std::unique_ptr<io::BlockingDisk> disk = storage.make_blocking_disk();
-    const JobsParts parts{&service,      {&reactor}, &cores.buffers(0),
-                          &cores.pool(), disk.get(), &reactor.clock()};
+    const JobsParts parts{&service,
+                          {&reactor},
+                          &cores.buffers(0),
+                          &cores.pool(),
+                          {{disk.get(), &cores.pool()}},
+                          &reactor.clock()};
     const auto jobs = co_await Jobs::open(parts, {}, log);
     ASSERT(jobs);
     const Access access(1);

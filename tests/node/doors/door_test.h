@@ -101,7 +101,8 @@ protected:
     static std::unique_ptr<Jobs> open_jobs(ObjectService& service, io::Reactor& reactor,
                                            io::BufferPool& buffers, io::Pool& pool,
                                            io::BlockingDisk& disk, const Log& log) {
-        const JobsParts parts{&service, {&reactor}, &buffers, &pool, &disk, &reactor.clock()};
+        const JobsParts parts{&service, {&reactor},       &buffers,
+                              &pool,    {{&disk, &pool}}, &reactor.clock()};
         JobsOptions options;
         options.promote_root = ::testing::TempDir() + "/door-promote";
         return *reactor.run_until_done(Jobs::open(parts, options, log));

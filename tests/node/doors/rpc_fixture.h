@@ -46,8 +46,12 @@ struct Reply {
 class RpcTest : public ::testing::Test {
 protected:
     void SetUp() override {
-        const JobsParts parts{&service_,   {&reactor_},        &buffers_,
-                              pool_.get(), &disk_->blocking(), &reactor_.clock()};
+        const JobsParts parts{&service_,
+                              {&reactor_},
+                              &buffers_,
+                              pool_.get(),
+                              {{&disk_->blocking(), pool_.get()}},
+                              &reactor_.clock()};
         jobs_ = *reactor_.run_until_done(Jobs::open(parts, {}, log_));
         context_.jobs = jobs_.get();
         open_session(true);

@@ -47,7 +47,7 @@ public:
                              {loop_.reactor.get()},
                              &loop_.buffers,
                              loop_.pool.get(),
-                             jobs_disk_ ? jobs_disk_.get() : blocking_.get(),
+                             journal_homes.empty() ? own_home() : journal_homes,
                              &loop_.reactor->clock()};
         auto jobs = run(Jobs::open(jobs_parts, options, log_));
         if (!jobs) return fail(jobs.error());
@@ -135,7 +135,12 @@ public:
         return {Selection::Kind::pattern, {}, std::move(text)};
     }
 
+    std::vector<MetadataHome> own_home() {
+        return {{jobs_disk_ ? jobs_disk_.get() : blocking_.get(), loop_.pool.get()}};
+    }
+
     JobsOptions options;
+    std::vector<MetadataHome> journal_homes;  // empty: the node's own disk
 
 private:
     TestLoop& loop_;

@@ -8,34 +8,13 @@
 
 #include "io/fault_disk.h"
 #include "io/memory_disk.h"
+#include "tests/node/jobs/job_records.h"
 
 namespace penstock::node {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-using Ids = std::vector<std::string>;
-
-JobBegun begun(const std::string& id) {
-    JobBegun job{id, 5, {7}, {8}, {}};
-    job.spec.kind = JobKind::copy_objects;
-    job.spec.owner = "test";
-    job.spec.bucket.name = "from";
-    job.spec.selection = {Selection::Kind::names, {"a", "b/c", std::string(700, 'n')}, "", true};
-    job.spec.copy.to.name = "to";
-    job.spec.copy.prepend = "p/";
-    job.spec.copy.extensions = {{"jpg", "png"}};
-    job.spec.copy.synchronizes = true;
-    job.spec.worker_count = 3;
-    return job;
-}
-
-std::vector<std::byte> bytes_of(const std::vector<JobRecord>& records) {
-    std::vector<std::byte> bytes;
-    for (const JobRecord& record : records) append_job_record(bytes, record);
-    return bytes;
-}
 
 // The journal as the registry uses it: it knows all records, and begins anew when it must.
 class Writer {
@@ -46,7 +25,7 @@ public:
     JobJournal& journal() { return **opened_; }
     Status write(const JobRecord& record, bool syncs = true) {
         all_.push_back(record);
-        if (journal().needs_rewrite()) return journal().rewrite(bytes_of(all_));
+        if (journal().needs_rewrite()) return journal().rewrite(bytes_of(all_), ++generation_);
         return journal().append(bytes_of({record}), syncs);
     }
     // Those that go on.
@@ -68,6 +47,7 @@ private:
     Log log_ = Log::quiet();
     Result<std::unique_ptr<JobJournal>> opened_;
     std::vector<JobRecord> all_;
+    uint64_t generation_ = 0;
 };
 
 Ids unfinished_after_restart(const io::MemoryStorage& storage) {
@@ -109,13 +89,13 @@ TEST_F(JobJournalTest, GivesBackWhatItWasTold) {
 TEST_F(JobJournalTest, AJobThatIsWrittenTwiceIsOne) {
     Writer writer(*disk_);
     const JobMoved moved{"one", "17", {}};
-    ASSERT_TRUE(writer.journal().rewrite(bytes_of({begun("one"), moved})));
+    ASSERT_TRUE(writer.journal().rewrite(bytes_of({begun("one"), moved}), 2));
     ASSERT_TRUE(writer.journal().append(bytes_of({begun("one")}), true));
     Writer middle(*disk_);
     const std::vector<JournaledJob> found = middle.journal().take_found();
     ASSERT_EQ(found.size(), 1U);
     EXPECT_EQ(found[0].position, "17");
-    ASSERT_TRUE(writer.write(JobEnded{"one", JobState::finished, 1, "", {}}));
+    ASSERT_TRUE(writer.write(ended("one")));
     EXPECT_THAT(unfinished_after_restart(storage_), IsEmpty());
 }
 
@@ -146,7 +126,7 @@ TEST_F(JobJournalTest, BeginsAnewWhenItHasGrown) {
         if (writer.journal().needs_rewrite()) break;
     }
     ASSERT_TRUE(writer.journal().needs_rewrite());
-    ASSERT_TRUE(writer.journal().rewrite(bytes_of({begun("one"), moved})));
+    ASSERT_TRUE(writer.journal().rewrite(bytes_of({begun("one"), moved}), 2));
     EXPECT_LT(writer.journal().size_bytes(), 20'000U);
     EXPECT_THAT(unfinished_after_restart(storage_.crash_losing_all()), ElementsAre("one"));
 }
@@ -167,15 +147,14 @@ TEST_F(JobJournalTest, AFlippedBitLosesNothingBeforeIt) {
     }
 }
 
-TEST_F(JobJournalTest, ANewerReleasesFileIsRefused) {
-    std::vector<std::byte> header;
-    append_job_header(header);
-    header[8] = std::byte{2};
-    const uint32_t crc = crc32c(Bytes(header).first(job_header_bytes - 4));
-    store_le(header.data() + job_header_bytes - 4, crc);
-    EXPECT_EQ(check_job_header(header).error().code, Errc::invalid);
+TEST_F(JobJournalTest, ANewerReleasesFileIsRefusedAndAnOlderOnesIsNot) {
+    EXPECT_EQ(parse_job_header(header_of(3, 7)).error().code, Errc::invalid);
+    EXPECT_EQ(parse_job_header(header_of(1, 7)).error().code, Errc::invalid);
+    EXPECT_EQ(parse_job_header(header_of(2, 7)), 7U);
+    EXPECT_EQ(parse_job_header(header_of(1, 0)), 0U);
+    std::vector<std::byte> header = header_of(2, 7);
     header[0] = std::byte{0};
-    EXPECT_EQ(check_job_header(header).error().code, Errc::corrupt);
+    EXPECT_EQ(parse_job_header(header).error().code, Errc::corrupt);
 }
 
 // One job begins and another ends for each call that fails, in each way; then the power goes.
@@ -191,7 +170,7 @@ TEST_F(JobJournalTest, WhatIsAcknowledgedStaysWhicheverCallFails) {
             plan.add({.effect = effect, .at = index});
             Ids must_go_on;
             Ids may_go_on;
-            Ids ended;
+            Ids ended_ids;
             {
                 const auto disk = io::make_fault_blocking_disk(*inner, plan);
                 Writer writer(*disk);
@@ -199,12 +178,11 @@ TEST_F(JobJournalTest, WhatIsAcknowledgedStaysWhicheverCallFails) {
                     if (!writer.is_open()) break;
                     may_go_on.emplace_back(id);
                     if (writer.write(begun(id))) must_go_on.emplace_back(id);
-                    if (must_go_on.empty() || ended.size() > 1) continue;
+                    if (must_go_on.empty() || ended_ids.size() > 1) continue;
                     const std::string first = must_go_on.front();
-                    const bool is_ended =
-                        writer.write(JobEnded{first, JobState::finished, 1, "", {}}).has_value();
+                    const bool is_ended = writer.write(ended(first)).has_value();
                     must_go_on.erase(must_go_on.begin());
-                    if (is_ended) ended.push_back(first);
+                    if (is_ended) ended_ids.push_back(first);
                 }
                 if (writer.is_open()) EXPECT_GE(may_go_on.size(), 4U);
                 EXPECT_EQ(plan.repeated_sync_count(), 0U);
@@ -212,7 +190,7 @@ TEST_F(JobJournalTest, WhatIsAcknowledgedStaysWhicheverCallFails) {
             const Ids found = unfinished_after_restart(storage.crash_losing_all());
             EXPECT_TRUE(std::ranges::includes(found, must_go_on));
             EXPECT_TRUE(std::ranges::includes(may_go_on, found));
-            for (const std::string& id : ended) {
+            for (const std::string& id : ended_ids) {
                 EXPECT_FALSE(std::ranges::binary_search(found, id)) << id << " would be done again";
             }
             if (plan.met_count() == 0) break;
@@ -255,7 +233,7 @@ TEST_F(JobJournalTest, WhatIsAcknowledgedStaysInEveryStateOfAPowerCut) {
             begun_ids.push_back(second);
             // While it is written the job may be found or not.
             std::erase(begun_ids, first);
-            ASSERT_TRUE(writer.write(JobEnded{first, JobState::finished, 1, "", {}}));
+            ASSERT_TRUE(writer.write(ended(first)));
             begun_ids.push_back(first);
             ended_ids.push_back(first);
         }

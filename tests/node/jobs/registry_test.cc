@@ -452,5 +452,31 @@ TEST_F(JobsCrashTest, GoesOnAfterAnOrderlyStop) {
     EXPECT_EQ(harness.objects("to"), harness.objects("b"));
 }
 
+// The mountpath with the journal goes while a job runs, and later it is back with its old file.
+TEST_F(JobsCrashTest, GoesOnWhileItsJournalMovesToAnotherMountpath) {
+    io::MemoryStorage storage;
+    const io::MemoryStorage other;
+    const auto disk = other.make_blocking_disk();
+    JobsHarness harness(loop_, storage);
+    fill(harness);
+    harness.options.in_flight_max = 2;
+    const Result<std::string> id =
+        harness.start(JobsHarness::copying(JobKind::copy_bucket, "b", "to"));
+    ASSERT_TRUE(id);
+    const std::vector<MetadataHome> moved{{disk.get(), loop_.pool.get()}};
+    ASSERT_TRUE(harness.run(harness.jobs().keep_on(moved)));
+    harness.close();
+    harness.journal_homes = moved;
+    ASSERT_TRUE(harness.open());
+    const JobSnapshot job = harness.wait(*id);
+    EXPECT_EQ(job.state, JobState::finished);
+    EXPECT_EQ(harness.objects("to"), harness.objects("b"));
+    harness.close();
+    harness.journal_homes = {harness.own_home().front(), moved.front()};
+    ASSERT_TRUE(harness.open());
+    EXPECT_FALSE(harness.wait(*id).is_resumed) << "the old file would do it again";
+    EXPECT_EQ(harness.wait(*id).state, JobState::finished);
+}
+
 }  // namespace
 }  // namespace penstock::node
