@@ -330,6 +330,15 @@ protected:
             ASSERT_TRUE(harness.put("b", "o" + std::to_string(number), std::to_string(number)));
         }
     }
+    // A copy of the bucket that is under way.
+    std::string begin_copy(JobsHarness& harness) {
+        harness.options.in_flight_max = 2;
+        fill(harness);
+        const Result<std::string> id =
+            harness.start(JobsHarness::copying(JobKind::copy_bucket, "b", "to"));
+        EXPECT_TRUE(id);
+        return id.value_or("");
+    }
     static std::vector<JobSpec> specs() {
         JobSpec prepended = JobsHarness::copying(JobKind::copy_objects, "b", "to",
                                                  JobsHarness::pattern("o{0..70}"));
@@ -441,14 +450,10 @@ TEST_F(JobsCrashTest, EachCallOnTheJournalFailsInTurn) {
 TEST_F(JobsCrashTest, GoesOnAfterAnOrderlyStop) {
     io::MemoryStorage storage;
     JobsHarness harness(loop_, storage);
-    fill(harness);
-    harness.options.in_flight_max = 2;
-    const Result<std::string> id =
-        harness.start(JobsHarness::copying(JobKind::copy_bucket, "b", "to"));
-    ASSERT_TRUE(id);
+    const std::string id = begin_copy(harness);
     harness.close();
     ASSERT_TRUE(harness.open());
-    EXPECT_EQ(harness.wait(*id).state, JobState::finished);
+    EXPECT_EQ(harness.wait(id).state, JobState::finished);
     EXPECT_EQ(harness.objects("to"), harness.objects("b"));
 }
 
@@ -458,24 +463,20 @@ TEST_F(JobsCrashTest, GoesOnWhileItsJournalMovesToAnotherMountpath) {
     const io::MemoryStorage other;
     const auto disk = other.make_blocking_disk();
     JobsHarness harness(loop_, storage);
-    fill(harness);
-    harness.options.in_flight_max = 2;
-    const Result<std::string> id =
-        harness.start(JobsHarness::copying(JobKind::copy_bucket, "b", "to"));
-    ASSERT_TRUE(id);
+    const std::string id = begin_copy(harness);
     const std::vector<MetadataHome> moved{{disk.get(), loop_.pool.get()}};
     ASSERT_TRUE(harness.run(harness.jobs().keep_on(moved)));
     harness.close();
     harness.journal_homes = moved;
     ASSERT_TRUE(harness.open());
-    const JobSnapshot job = harness.wait(*id);
+    const JobSnapshot job = harness.wait(id);
     EXPECT_EQ(job.state, JobState::finished);
     EXPECT_EQ(harness.objects("to"), harness.objects("b"));
     harness.close();
     harness.journal_homes = {harness.own_home().front(), moved.front()};
     ASSERT_TRUE(harness.open());
-    EXPECT_FALSE(harness.wait(*id).is_resumed) << "the old file would do it again";
-    EXPECT_EQ(harness.wait(*id).state, JobState::finished);
+    EXPECT_FALSE(harness.wait(id).is_resumed) << "the old file would do it again";
+    EXPECT_EQ(harness.wait(id).state, JobState::finished);
 }
 
 }  // namespace
