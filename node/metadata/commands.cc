@@ -6,7 +6,7 @@
 namespace penstock::node {
 namespace {
 
-constexpr uint16_t command_version_max = 2;
+constexpr uint16_t command_version_max = 3;
 
 enum class Kind : uint16_t {
     create_bucket = 1,
@@ -14,10 +14,12 @@ enum class Kind : uint16_t {
     set_properties,
     set_value,
     rename_bucket,
+    set_values,
 };
 
 // That of the first release that knew the kind.
 uint16_t command_version(Kind kind) {
+    if (kind == Kind::set_values) return 3;
     return kind == Kind::rename_bucket ? 2 : 1;
 }
 
@@ -51,6 +53,16 @@ Status check_properties(const BucketProperties& properties) {
     return {};
 }
 
+Status check_value(std::string_view key, std::string_view value) {
+    if (key.empty() || key.size() > value_key_bytes_max) {
+        return fail(Errc::invalid, "the key of a value has 1 to 256 bytes");
+    }
+    if (value.size() > value_bytes_max) {
+        return fail(Errc::too_large, "the value is larger than 256 KiB");
+    }
+    return {};
+}
+
 struct Checker {
     Status operator()(const CreateBucket& command) const {
         TRY_STATUS(check_name(command.name));
@@ -62,11 +74,17 @@ struct Checker {
         return check_properties(command.properties);
     }
     Status operator()(const SetValue& command) const {
-        if (command.key.empty() || command.key.size() > value_key_bytes_max) {
-            return fail(Errc::invalid, "the key of a value has 1 to 256 bytes");
+        return check_value(command.key, command.value);
+    }
+    Status operator()(const SetValues& command) const {
+        if (command.values.empty()) return fail(Errc::invalid, "no value is to be set");
+        size_t bytes = 0;
+        for (const auto& [key, value] : command.values) {
+            TRY_STATUS(check_value(key, value));
+            bytes += key.size() + value.size();
         }
-        if (command.value.size() > value_bytes_max) {
-            return fail(Errc::too_large, "the value is larger than 256 KiB");
+        if (command.values.size() > set_values_max || bytes > set_values_bytes_max) {
+            return fail(Errc::too_large, "more than 1,000 values, or 384 KiB, at once");
         }
         return {};
     }
@@ -102,6 +120,15 @@ struct Encoder {
         begin(Kind::set_value);
         append_text(to, command.key);
         append_text(to, command.value);
+    }
+    void operator()(const SetValues& command) const {
+        begin(Kind::set_values);
+        append_le(to, command.expected_version);
+        append_le(to, static_cast<uint32_t>(command.values.size()));
+        for (const auto& [key, value] : command.values) {
+            append_text(to, key);
+            append_text(to, value);
+        }
     }
     void operator()(const RenameBucket& command) const {
         begin(Kind::rename_bucket);
@@ -141,6 +168,24 @@ std::optional<Command> read_set_value(ByteReader& from) {
     return SetValue{std::move(*key), std::move(*value)};
 }
 
+std::optional<Command> read_set_values(ByteReader& from) {
+    const std::optional<uint64_t> expected_version = from.read_le<uint64_t>();
+    const std::optional<uint32_t> count = from.read_le<uint32_t>();
+    if (!expected_version || !count || *count > set_values_max) return std::nullopt;
+    SetValues command;
+    command.expected_version = *expected_version;
+    for (uint32_t index = 0; index < *count; ++index) {
+        std::optional<std::string> key = read_text(from, value_key_bytes_max);
+        if (!key) return std::nullopt;
+        std::optional<std::string> value = read_text(from, value_bytes_max);
+        if (!value) return std::nullopt;
+        const bool is_next = command.values.empty() || command.values.rbegin()->first < *key;
+        if (!is_next) return std::nullopt;
+        command.values.emplace(std::move(*key), std::move(*value));
+    }
+    return command;
+}
+
 std::optional<Command> read_rename(ByteReader& from) {
     std::optional<BucketName> old_name = read_name(from);
     if (!old_name) return std::nullopt;
@@ -161,6 +206,8 @@ std::optional<Command> read_command(Kind kind, ByteReader& from) {
             return read_set_value(from);
         case Kind::rename_bucket:
             return read_rename(from);
+        case Kind::set_values:
+            return read_set_values(from);
     }
     return std::nullopt;
 }

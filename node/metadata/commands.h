@@ -4,12 +4,14 @@
 // carry a version, and reading them trusts nothing. Encoded (little-endian; a text is u32 bytes and
 // the bytes):
 //
-//     u16 version = 1 (2: see below), u16 kind, then by kind
+//     u16 version = 1 (others: see below), u16 kind, then by kind
 //       1  create a bucket:   name, properties, u64 created_ns
 //       2  destroy a bucket:  name
 //       3  set properties:    name, properties
 //       4  set a value:       text key, text value
 //       5  rename a bucket:   name, name; with version = 2, which releases before it refuse
+//       6  set values:        u64 state version (0: any), u32 count, then so many of (text key,
+//                             text value), in order of their keys; with version = 3
 //     name:        text provider, text namespace uuid, text namespace name, text name
 //     properties:  u8 checksum, u8 is_versioned, u8 durability, u8 zero, u64 access, u64 features,
 //                  text other_json
@@ -18,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -50,6 +53,15 @@ struct SetValue {
     bool operator==(const SetValue&) const = default;
 };
 
+// Several, all of them or none.
+struct SetValues {
+    std::map<std::string, std::string> values;  // at least one
+    // Of the state that they were made of: `condition_failed` if it is no longer the newest one.
+    // 0: whatever it is.
+    uint64_t expected_version = 0;
+    bool operator==(const SetValues&) const = default;
+};
+
 // The bucket keeps its number, its properties and its objects, whose records go by the number.
 struct RenameBucket {
     BucketName from;
@@ -57,12 +69,15 @@ struct RenameBucket {
     bool operator==(const RenameBucket&) const = default;
 };
 
-using Command = std::variant<CreateBucket, DestroyBucket, SetProperties, SetValue, RenameBucket>;
+using Command =
+    std::variant<CreateBucket, DestroyBucket, SetProperties, SetValue, RenameBucket, SetValues>;
 
 constexpr size_t namespace_part_bytes_max = 32;
 constexpr size_t other_json_bytes_max = 256 << 10;
 constexpr size_t value_key_bytes_max = 256;
 constexpr size_t value_bytes_max = 256 << 10;
+constexpr size_t set_values_max = 1000;
+constexpr size_t set_values_bytes_max = 384 << 10;  // of one command, keys and values
 // Above every command that check_command() lets through.
 constexpr size_t command_bytes_max = 512 << 10;
 

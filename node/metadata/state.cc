@@ -131,11 +131,20 @@ Result<MetadataState::Applied> MetadataState::apply_to(const SetProperties& comm
 }
 
 Result<MetadataState::Applied> MetadataState::apply_to(const SetValue& command) const {
+    return apply_to(SetValues{.values = {{command.key, command.value}}});
+}
+
+Result<MetadataState::Applied> MetadataState::apply_to(const SetValues& command) const {
+    if (command.expected_version != 0 && command.expected_version != version_) {
+        return fail(Errc::condition_failed, "the metadata changed meanwhile");
+    }
     auto values = std::make_shared<Values>(*values_);
-    if (command.value.empty()) {
-        values->erase(command.key);
-    } else {
-        (*values)[command.key] = command.value;
+    for (const auto& [key, value] : command.values) {
+        if (value.empty()) {
+            values->erase(key);
+        } else {
+            (*values)[key] = value;
+        }
     }
     if (values->size() > values_max) {
         return fail(Errc::too_large, "there are already 10,000 configuration values");

@@ -49,8 +49,9 @@ public:
         std::shared_ptr<const MetadataState> state;
         BucketId bucket;  // that the command was about
     };
-    // `exists` or `not_found` for a bucket, `too_large` beyond the limits, and what check_command()
-    // says: then the command changes nothing. A bucket's number is given once, whatever follows.
+    // `exists` or `not_found` for a bucket, `condition_failed` where another version was expected,
+    // `too_large` beyond the limits, and what check_command() says: then the command changes
+    // nothing. A bucket's number is given once, whatever follows.
     Result<Applied> apply(const Command& command) const;
 
     std::vector<std::byte> encode() const;
@@ -75,6 +76,7 @@ private:
     Result<Applied> apply_to(const SetProperties& command) const;
     Result<Applied> apply_to(const SetValue& command) const;
     Result<Applied> apply_to(const RenameBucket& command) const;
+    Result<Applied> apply_to(const SetValues& command) const;
     // A copy to change; the leaf at `place` of it is its own and given back too.
     std::shared_ptr<MetadataState> next() const;
     std::shared_ptr<Leaf> own_leaf(size_t leaf);

@@ -11,12 +11,6 @@ constexpr const char* lasting_key = "bucket_defaults";
 constexpr const char* now_key = "bucket_defaults.now";
 constexpr uint64_t lasting_stamp = 0;
 
-io::Task<Status> set_if_changed(ObjectService& service, uint32_t core, const char* key,
-                                std::string value) {
-    if (service.configuration(core, key) == value) co_return Status();
-    co_return co_await service.set_configuration(core, key, std::move(value));
-}
-
 }  // namespace
 
 std::string encode_bucket_defaults(const BucketProperties& properties, uint64_t stamp) {
@@ -41,15 +35,12 @@ BucketProperties bucket_defaults(ObjectService& service, uint32_t core, uint64_t
         .value_or(BucketProperties());
 }
 
-io::Task<Status> set_bucket_defaults(ObjectService& service, uint32_t core, uint64_t started_ns,
-                                     BucketProperties lasting,
-                                     std::optional<BucketProperties> now) {
+void add_bucket_defaults(SetValues& change, uint64_t started_ns, const BucketProperties& lasting,
+                         const std::optional<BucketProperties>& now) {
     const bool is_default = lasting == BucketProperties();
-    CO_TRY_STATUS(co_await set_if_changed(
-        service, core, lasting_key,
-        is_default ? std::string() : encode_bucket_defaults(lasting, lasting_stamp)));
-    co_return co_await set_if_changed(
-        service, core, now_key, now ? encode_bucket_defaults(*now, started_ns) : std::string());
+    change.values[lasting_key] =
+        is_default ? std::string() : encode_bucket_defaults(lasting, lasting_stamp);
+    change.values[now_key] = now ? encode_bucket_defaults(*now, started_ns) : std::string();
 }
 
 }  // namespace penstock::node

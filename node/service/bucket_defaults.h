@@ -20,10 +20,10 @@ namespace penstock::node {
 // `started_ns`: NodeIdentity's.
 BucketProperties bucket_defaults(ObjectService& service, uint32_t core, uint64_t started_ns);
 
-// Durable when done, where anything changes. `now`: what holds until the node stops; nullopt: the
-// lasting ones do.
-io::Task<Status> set_bucket_defaults(ObjectService& service, uint32_t core, uint64_t started_ns,
-                                     BucketProperties lasting, std::optional<BucketProperties> now);
+// The values that say so become part of a change. `now`: what holds until the node stops; nullopt:
+// the lasting ones do.
+void add_bucket_defaults(SetValues& change, uint64_t started_ns, const BucketProperties& lasting,
+                         const std::optional<BucketProperties>& now);
 
 std::string encode_bucket_defaults(const BucketProperties& properties, uint64_t stamp);
 // nullopt: it is no such value, or another start's.

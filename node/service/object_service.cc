@@ -63,8 +63,8 @@ public:
         const std::string* value = metadata_.state(core)->find_value(key);
         return value == nullptr ? std::string() : *value;
     }
-    io::Task<Status> set_configuration(uint32_t core, std::string key, std::string value) override {
-        CO_TRY_STATUS(co_await metadata_.submit(core, SetValue{std::move(key), std::move(value)}));
+    io::Task<Status> set_configuration(uint32_t core, SetValues values) override {
+        CO_TRY_STATUS(co_await metadata_.submit(core, std::move(values)));
         co_return Status();
     }
 

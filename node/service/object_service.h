@@ -18,7 +18,7 @@
 
 #include "io/base/result.h"
 #include "io/task.h"
-#include "node/metadata/bucket.h"
+#include "node/metadata/commands.h"
 #include "node/store/store.h"
 
 namespace penstock::node {
@@ -75,10 +75,10 @@ public:
     virtual uint64_t metadata_version(uint32_t core) = 0;
     // A value that clients set, kept in the metadata; "" if the key has none.
     virtual std::string configuration(uint32_t core, std::string_view key) = 0;
-    // Durable when done; an empty value takes the key away. `too_large`: a key of more than 256
-    // bytes, a value of more than 256 KiB, or more than 10,000 keys.
-    virtual io::Task<Status> set_configuration(uint32_t core, std::string key,
-                                               std::string value) = 0;
+    // Durable when done, all of them or none; an empty value takes its key away. `condition_failed`
+    // if metadata_version() is no longer what was expected; `too_large`: a key of more than 256
+    // bytes, more than 384 KiB in all, or more than 10,000 keys.
+    virtual io::Task<Status> set_configuration(uint32_t core, SetValues values) = 0;
 
     // Objects.
     virtual Owner owner_of(const ObjectAddress& address) = 0;

@@ -250,50 +250,46 @@ uint64_t version_of(const Call& call) {
     return number_from(call.service.configuration(call.core, version_key)).value_or(1);
 }
 
-io::Task<Status> write_transient(Call& call, const Values& values) {
-    std::string text;
-    if (!values.empty()) {
-        text = Json{{"started_ns", call.node.started_ns}, {"values", values}}.dump();
-    }
-    if (call.service.configuration(call.core, transient_key) == text) co_return Status();
-    co_return co_await call.service.set_configuration(call.core, transient_key, std::move(text));
-}
-
-// `null` takes a key away.
-io::Task<Status> write_lasting(Call& call, const Values& values) {
-    for (const auto& [key, value] : values) {
-        CO_TRY_STATUS(co_await call.service.set_configuration(
-            call.core, std::string(key_prefix) + key, value.is_null() ? "" : value.dump()));
-    }
-    co_return co_await call.service.set_configuration(call.core, version_key,
-                                                      std::to_string(version_of(call) + 1));
-}
-
 // Checked when it was set; a release that knows less of it takes its own defaults.
 BucketProperties properties_from(const Values& values) {
     return changed_properties({}, bucket_part(values)).value_or(BucketProperties());
 }
 
-// From what is set now. Somebody else may set something meanwhile: who comes last sees everything.
-io::Task<Status> refresh_defaults(Call& call) {
-    const Configured found = configured(call);
+// All that follows from these values, as one change; `null` takes a key away.
+SetValues change_of(const Call& call, const Values& values, bool is_transient) {
+    Configured found = configured(call);
+    SetValues change{.values = {}, .expected_version = call.service.metadata_version(call.core)};
+    for (const auto& [key, value] : values) {
+        found.transient.erase(key);
+        if (is_transient) {
+            found.transient[key] = value;
+            continue;
+        }
+        change.values[std::string(key_prefix) + key] = value.is_null() ? "" : value.dump();
+        found.lasting.erase(key);
+        if (!value.is_null()) found.lasting[key] = value;
+    }
+    if (!is_transient) change.values[version_key] = std::to_string(version_of(call) + 1);
+    std::string& transient = change.values[transient_key];
+    if (!found.transient.empty()) {
+        transient = Json{{"started_ns", call.node.started_ns}, {"values", found.transient}}.dump();
+    }
     const BucketProperties lasting = properties_from(found.lasting);
     const BucketProperties now = properties_from(found.now());
-    std::optional<BucketProperties> over;
-    if (now != lasting) over = now;
-    co_return co_await set_bucket_defaults(call.service, call.core, call.node.started_ns, lasting,
-                                           std::move(over));
+    add_bucket_defaults(change, call.node.started_ns, lasting,
+                        now == lasting ? std::nullopt : std::optional(now));
+    return change;
 }
 
+// Somebody else may change the metadata meanwhile: then from what they made of it.
 io::Task<Status> write_values(Call& call, const Values& values, bool is_transient) {
-    Values transient = transient_values(call);
-    for (const auto& [key, value] : values) {
-        transient.erase(key);
-        if (is_transient) transient[key] = value;
+    constexpr int attempts_max = 100;
+    for (int attempt = 1;; ++attempt) {
+        const Status written = co_await call.service.set_configuration(
+            call.core, change_of(call, values, is_transient));
+        const bool is_overtaken = !written && written.error().code == Errc::condition_failed;
+        if (!is_overtaken || attempt == attempts_max) co_return written;
     }
-    if (!is_transient) CO_TRY_STATUS(co_await write_lasting(call, values));
-    CO_TRY_STATUS(co_await write_transient(call, transient));
-    co_return co_await refresh_defaults(call);
 }
 
 io::Task<Reply> answer_written(Call& call, Values values, bool is_transient) {

@@ -34,11 +34,17 @@ public:
         const auto found = configuration_.find(key);
         return found == configuration_.end() ? std::string() : found->second;
     }
-    io::Task<Status> set_configuration(uint32_t, std::string key, std::string value) override {
-        if (value.empty()) {
-            configuration_.erase(key);
-        } else {
-            configuration_[std::move(key)] = std::move(value);
+    io::Task<Status> set_configuration(uint32_t, SetValues change) override {
+        if (change.expected_version != 0 && change.expected_version != metadata_version_) {
+            co_return fail(Errc::condition_failed, "the metadata changed meanwhile");
+        }
+        metadata_version_ += 1;
+        for (auto& [key, value] : change.values) {
+            if (value.empty()) {
+                configuration_.erase(key);
+            } else {
+                configuration_[key] = std::move(value);
+            }
         }
         co_return Status();
     }

@@ -68,8 +68,9 @@ TEST_F(RpcTest, BucketsBeginAsTheConfigurationSays) {
     lasting.checksum = ChecksumType::md5;
     lasting.other_json = R"({"chunks":{"objsize_limit":"8MiB"}})";
     const auto begin_with = [&](std::optional<BucketProperties> now) {
-        ASSERT_TRUE(reactor_.run_until_done(
-            set_bucket_defaults(service_, 0, node_.started_ns, lasting, now)));
+        SetValues change;
+        add_bucket_defaults(change, node_.started_ns, lasting, now);
+        ASSERT_TRUE(reactor_.run_until_done(service_.set_configuration(0, change)));
     };
     const auto props_of = [&](const std::string& bucket, const json& asked) {
         EXPECT_EQ(call("bucket.create", {{"bucket", bucket}, {"props", asked}}).code(), "");

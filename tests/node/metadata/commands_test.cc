@@ -15,8 +15,10 @@ std::vector<Command> samples() {
     properties.other_json = R"({"mirror":{"enabled":true}})";
     return {CreateBucket{{"ais", "", "", "b"}, properties, 12},
             DestroyBucket{{"aws", "uuid", "ns", "b.c"}},
-            SetProperties{{"ais", "", "", "b"}, properties}, SetValue{"node.id", "abc"},
-            RenameBucket{{"ais", "", "ns", "b"}, {"ais", "", "", "c"}}};
+            SetProperties{{"ais", "", "", "b"}, properties},
+            SetValue{"node.id", "abc"},
+            RenameBucket{{"ais", "", "ns", "b"}, {"ais", "", "", "c"}},
+            SetValues{{{"a", "1"}, {"b", ""}}, 7}};
 }
 
 TEST(CommandsTest, WhatIsEncodedReadsBackTheSame) {
@@ -40,12 +42,20 @@ TEST(CommandsTest, EveryTruncationAndEveryExtraByteIsRefused) {
 
 TEST(CommandsTest, ANewerVersionIsNotTakenForDamage) {
     std::vector<std::byte> bytes = encode_command(SetValue{"k", "v"});
-    bytes[0] = std::byte{3};
+    bytes[0] = std::byte{4};
     EXPECT_EQ(parse_command(bytes).error().code, Errc::invalid);
+    EXPECT_EQ(encode_command(SetValues{{{"k", "v"}}})[0], std::byte{3});
     // Renaming came with version 2, which the release before refuses as a newer one's.
     EXPECT_EQ(encode_command(RenameBucket{{"ais", "", "", "b"}, {"ais", "", "", "c"}})[0],
               std::byte{2});
     bytes[0] = std::byte{2};
+    EXPECT_EQ(parse_command(bytes).error().code, Errc::corrupt);
+}
+
+TEST(CommandsTest, ValuesStandInOrderAndOnce) {
+    std::vector<std::byte> bytes = encode_command(SetValues{{{"a", "1"}, {"b", "2"}}});
+    const auto is_a = [](std::byte byte) { return byte == std::byte{'a'}; };
+    *std::ranges::find_if(bytes, is_a) = std::byte{'b'};
     EXPECT_EQ(parse_command(bytes).error().code, Errc::corrupt);
 }
 
@@ -58,6 +68,10 @@ TEST(CommandsTest, BadNamesAndOversizedValuesAreRefused) {
     EXPECT_EQ(check_command(SetValue{"", "v"}).error().code, Errc::invalid);
     EXPECT_EQ(check_command(SetValue{"k", std::string(value_bytes_max + 1, 'v')}).error().code,
               Errc::too_large);
+    EXPECT_EQ(check_command(SetValues{}).error().code, Errc::invalid);
+    EXPECT_EQ(check_command(SetValues{{{"k", "v"}, {"", "v"}}}).error().code, Errc::invalid);
+    const std::string half(set_values_bytes_max / 2, 'v');
+    EXPECT_EQ(check_command(SetValues{{{"k", half}, {"l", half}}}).error().code, Errc::too_large);
     BucketProperties large;
     large.other_json = std::string(other_json_bytes_max + 1, ' ');
     EXPECT_EQ(check_command(SetProperties{{"ais", "", "", "b"}, large}).error().code,

@@ -89,6 +89,17 @@ TEST(StateTest, ValuesAreSetReplacedAndTakenAway) {
     EXPECT_EQ(state->apply(SetValue{"k", ""})->state->find_value("k"), nullptr);
 }
 
+TEST(StateTest, SeveralValuesAreSetTogetherFromTheStateThatWasSeen) {
+    StatePointer state = MetadataState::empty()->apply(SetValue{"k", "1"})->state;
+    const uint64_t seen = state->version();
+    state = state->apply(SetValues{{{"k", ""}, {"l", "2"}}, seen})->state;
+    EXPECT_EQ(state->version(), seen + 1);
+    EXPECT_EQ(state->find_value("k"), nullptr);
+    EXPECT_EQ(*state->find_value("l"), "2");
+    EXPECT_EQ(state->apply(SetValues{{{"l", "3"}}, seen}).error().code, Errc::condition_failed);
+    EXPECT_EQ(*state->apply(SetValues{{{"l", "3"}}})->state->find_value("l"), "3");
+}
+
 TEST(StateTest, AgreesWithASortedSetThroughManyRandomChangesAndItsOwnSnapshot) {
     Random random(3);
     StatePointer state = MetadataState::empty();
