@@ -154,6 +154,8 @@ uint32_t Compactor::older_than(uint32_t segment) const {
 
 io::Task<Status> Compactor::compact(Work& work) {
     const SealedSegment& segment = work.victim.segment;
+    CO_TRY(work.file,
+           co_await parts_.disk.open(segment_path(segment.number), io::OpenMode::read_direct));
     for (uint32_t block = 0; block < segment.end_blocks;) {
         CO_TRY_STATUS(co_await pace(work));
         const uint64_t step_bytes =
@@ -242,7 +244,8 @@ io::Task<void> Compactor::move(Work& work, ScannedRecord record) {
 }
 
 io::Task<Status> Compactor::move_record(Work& work, const ScannedRecord& record) {
-    const Result<ReadRecord> read = co_await parts_.reader.read_record(record.place);
+    const Result<ReadRecord> read =
+        co_await parts_.reader.read_record_directly(record.place, *work.file);
     if (read) co_return co_await log_again(work, record, *read);
     // Replaced meanwhile, it does not matter; else it stays, and keeps its segment.
     const bool is_damaged =

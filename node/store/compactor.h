@@ -109,6 +109,7 @@ private:
     struct Work {
         Victim victim;
         bool is_paced = true;
+        std::unique_ptr<io::File> file;  // past the page cache
         uint64_t damaged_bytes = 0;
         Status status;  // of the first record that failed to be logged
         uint32_t in_flight = 0;

@@ -129,10 +129,9 @@ io::Task<Result<ReadRecord>> Reader::read_record(Place place) {
     if (record_bytes == 0 || record_bytes > record_bytes_max) {
         co_return corrupt("a damaged record", place);
     }
-    ReadRecord record;
-    record.bytes.buffer = core_.buffers->take(static_cast<uint32_t>(record_bytes));
-    record.bytes.size = static_cast<uint32_t>(record_bytes);
-    const MutableBytes bytes = record.bytes.mutable_bytes();
+    const auto size = static_cast<uint32_t>(record_bytes);
+    io::Chunk chunk{core_.buffers->take(size), 0, size};
+    const MutableBytes bytes = chunk.mutable_bytes();
     segment->file->read_ahead(record_bytes <= read_ahead_record_bytes_max);
     const size_t resident = segment->file->try_read(bytes, place.offset_bytes());
     if (resident < bytes.size()) {
@@ -143,14 +142,36 @@ io::Task<Result<ReadRecord>> Reader::read_record(Place place) {
         }
         CO_TRY_STATUS(read);
     }
-    std::optional<RecordHeader> header = parse_record_header(bytes);
-    if (!header || header->head.lsn != begin_of(place) ||
-        header->head.record_bytes() != record_bytes) {
+    co_return checked(std::move(chunk), place);
+}
+
+io::Task<Result<ReadRecord>> Reader::read_record_directly(Place place, io::File& segment) {
+    const uint64_t begin = round_down(place.offset_bytes(), uint64_t{io::direct_alignment});
+    const uint64_t end =
+        round_up(place.offset_bytes() + place.record_bytes(), uint64_t{io::direct_alignment});
+    if (place.record_bytes() == 0 || place.record_bytes() > record_bytes_max) {
         co_return corrupt("a damaged record", place);
     }
-    if (!checked_payload(header->head, bytes)) co_return corrupt("damaged content", place);
-    record.header = *header;
-    co_return record;
+    io::Chunk chunk{core_.buffers->take(static_cast<uint32_t>(end - begin)),
+                    static_cast<uint32_t>(place.offset_bytes() - begin),
+                    static_cast<uint32_t>(place.record_bytes())};
+    const Status read =
+        co_await segment.read_exactly(chunk.buffer.bytes().first(end - begin), begin);
+    // A segment need not end with a page.
+    if (!read && read.error().code == Errc::corrupt) co_return co_await read_record(place);
+    CO_TRY_STATUS(read);
+    co_return checked(std::move(chunk), place);
+}
+
+Result<ReadRecord> Reader::checked(io::Chunk chunk, const Place& place) {
+    const Bytes bytes = chunk.bytes();
+    const std::optional<RecordHeader> header = parse_record_header(bytes);
+    if (!header || header->head.lsn != begin_of(place) ||
+        header->head.record_bytes() != bytes.size()) {
+        return corrupt("a damaged record", place);
+    }
+    if (!checked_payload(header->head, bytes)) return corrupt("damaged content", place);
+    return ReadRecord{std::move(chunk), *header};
 }
 
 io::Task<Result<ReadRecord>> Reader::read_record_of(ObjectName name, Place place) {

@@ -61,6 +61,9 @@ public:
     // The whole record, its payload checked, whoever's it is. `not_found` if its segment is gone:
     // it was moved by compaction, or else, if the place is current, a file is missing.
     io::Task<Result<ReadRecord>> read_record(Place place);
+    // As read_record(), from its segment opened past the page cache: for who reads what nobody else
+    // will read there.
+    io::Task<Result<ReadRecord>> read_record_directly(Place place, io::File& segment);
     // As read_record(), if it is `name`'s.
     io::Task<Result<ReadRecord>> read_record_of(ObjectName name, Place place);
     // What varies in length about a record's object.
@@ -94,6 +97,7 @@ public:
 private:
     std::unexpected<Error> corrupt(const char* what, const Place& place);
     std::unexpected<Error> corrupt(const char* what, const FileId& id);
+    Result<ReadRecord> checked(io::Chunk chunk, const Place& place);
     // A small object as its segment's own pages, if it is worth it and they are verified and
     // resident; nothing is said about its errors.
     std::optional<OpenedObject> open_in_place(ObjectName name, Place place, ReadRange range);
