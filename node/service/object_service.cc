@@ -371,7 +371,8 @@ io::Task<Result<std::string>> Service::begin_upload(uint32_t core, ObjectAddress
                                                     CustomMetadata custom) {
     CO_TRY(const BucketPointer bucket, allow(core, address, access::put));
     const ObjectName name{bucket->id, bucket->name.name, address.object};
-    co_return co_await store_.begin_upload(core, name, std::move(custom));
+    co_return co_await store_.begin_upload(core, name, std::move(custom),
+                                           stripe_rule_of(bucket->properties));
 }
 
 io::Task<Result<PartAttributes>> Service::put_part(uint32_t core, ObjectAddress address,

@@ -137,26 +137,42 @@ bool read_stored_attachment(ByteReader reader, std::optional<StoredAttachment>& 
     return true;
 }
 
-bool read_stripes(ByteReader reader, std::shared_ptr<const StripeLayout>& stripes) {
+// The stripes as they are read, and how many there must be.
+struct StripesRead {
+    StripeLayouts layouts;
+    uint64_t bytes = 0;
+    std::optional<uint32_t> announced;
+
+    bool is_whole() const { return layouts.size() == announced.value_or(!layouts.empty()); }
+};
+
+bool read_stripes(ByteReader reader, StripesRead& stripes) {
+    constexpr size_t count_bytes = 4;
     constexpr size_t fixed_bytes = 40;
-    if (reader.rest().size() < fixed_bytes) return false;
-    const auto layout = std::make_shared<StripeLayout>();
-    layout->id.low = *reader.read_le<uint64_t>();
-    layout->id.high = *reader.read_le<uint64_t>();
-    layout->size_bytes = *reader.read_le<uint64_t>();
-    layout->part_bytes = *reader.read_le<uint64_t>();
-    layout->unit_bytes = *reader.read_le<uint32_t>();
-    layout->width = *reader.read_le<uint32_t>();
-    layout->numbers.reserve(reader.rest().size() / 4);
-    while (const std::optional<uint32_t> number = reader.read_le<uint32_t>()) {
-        layout->numbers.push_back(*number);
+    if (reader.rest().size() == count_bytes) {
+        if (stripes.announced || !stripes.layouts.empty()) return false;
+        stripes.announced = reader.read_le<uint32_t>();
+        return true;
     }
-    if (!reader.is_empty() || !layout->is_possible()) return false;
-    stripes = layout;
-    return true;
+    if (reader.rest().size() < fixed_bytes) return false;
+    StripeLayout layout;
+    layout.id.low = *reader.read_le<uint64_t>();
+    layout.id.high = *reader.read_le<uint64_t>();
+    layout.size_bytes = *reader.read_le<uint64_t>();
+    layout.part_bytes = *reader.read_le<uint64_t>();
+    layout.unit_bytes = *reader.read_le<uint32_t>();
+    layout.width = *reader.read_le<uint32_t>();
+    layout.numbers.reserve(reader.rest().size() / 4);
+    while (const std::optional<uint32_t> number = reader.read_le<uint32_t>()) {
+        layout.numbers.push_back(*number);
+    }
+    if (!reader.is_empty() || !layout.is_possible()) return false;
+    stripes.bytes += layout.size_bytes;
+    stripes.layouts.push_back(std::move(layout));
+    return stripes.bytes <= striped_bytes_max;
 }
 
-bool read_section(uint16_t type, Bytes bytes, Attributes& attributes) {
+bool read_section(uint16_t type, Bytes bytes, Attributes& attributes, StripesRead& stripes) {
     switch (static_cast<Section>(type)) {
         case Section::custom:
             return read_custom(ByteReader(bytes), attributes.custom);
@@ -168,7 +184,7 @@ bool read_section(uint16_t type, Bytes bytes, Attributes& attributes) {
         case Section::stored_attachment:
             return read_stored_attachment(ByteReader(bytes), attributes.stored_attachment);
         case Section::stripes:
-            return read_stripes(ByteReader(bytes), attributes.stripes);
+            return read_stripes(ByteReader(bytes), stripes);
     }
     return true;
 }
@@ -204,12 +220,19 @@ std::vector<std::byte> encode_attributes(const Attributes& attributes) {
         append_le(bytes, uint32_t{0});
         section.finish();
     }
-    if (attributes.stripes) append_stripes(bytes, *attributes.stripes);
+    if (!attributes.stripes) return bytes;
+    if (attributes.stripes->size() > 1) {
+        SectionWriter section(bytes, Section::stripes);
+        append_le(bytes, static_cast<uint32_t>(attributes.stripes->size()));
+        section.finish();
+    }
+    for (const StripeLayout& layout : *attributes.stripes) append_stripes(bytes, layout);
     return bytes;
 }
 
 std::optional<Attributes> parse_attributes(Bytes bytes) {
     Attributes attributes;
+    StripesRead stripes;
     ByteReader reader(bytes);
     while (!reader.is_empty()) {
         const std::optional<uint16_t> type = reader.read_le<uint16_t>();
@@ -217,7 +240,11 @@ std::optional<Attributes> parse_attributes(Bytes bytes) {
         const std::optional<uint32_t> length = reader.read_le<uint32_t>();
         if (!type || !zero || !length) return std::nullopt;
         const std::optional<Bytes> content = reader.read_bytes(*length);
-        if (!content || !read_section(*type, *content, attributes)) return std::nullopt;
+        if (!content || !read_section(*type, *content, attributes, stripes)) return std::nullopt;
+    }
+    if (!stripes.is_whole()) return std::nullopt;
+    if (!stripes.layouts.empty()) {
+        attributes.stripes = std::make_shared<const StripeLayouts>(std::move(stripes.layouts));
     }
     return attributes;
 }

@@ -12,7 +12,9 @@
 //     3  attachment: its bytes
 //     4  attachment in a file: u64 epoch, u64 number, u64 offset, u64 bytes, u32 CRC32C, u32 zero
 //     5  stripes (stripe.h): u64 id, low and high, u64 object's bytes, u64 part's bytes, u32 unit's
-//        bytes, u32 width, then one u32 for each part: its number
+//        bytes, u32 width, then one u32 for each part: its number. Where there are several, one
+//        behind the other, a section 5 of 4 bytes comes before them: u32, how many follow. (A
+//        release that knows but one finds this one damaged and leaves the object alone.)
 //
 // A section of another type is passed over: a later release wrote it. Parsing stays inside whatever
 // bytes it is given.
@@ -63,7 +65,7 @@ struct Attributes {
     std::vector<Extent> extents;
     std::vector<std::byte> attachment;
     std::optional<StoredAttachment> stored_attachment;
-    std::shared_ptr<const StripeLayout> stripes;  // null: the content is not striped
+    std::shared_ptr<const StripeLayouts> stripes;  // null: the content is not striped
 };
 
 // Every file that they name, once.

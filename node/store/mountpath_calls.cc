@@ -396,10 +396,12 @@ io::Task<Result<ObjectAttributes>> MountpathSet::set_custom(uint32_t core, Objec
 }
 
 io::Task<Result<std::string>> MountpathSet::begin_upload(uint32_t core, ObjectName name,
-                                                         CustomMetadata custom) {
+                                                         CustomMetadata custom,
+                                                         StripeRule stripes) {
+    if (slots_in_service(view(core)).size() < 2) stripes = {};
     return change(core, name, {.pulls = false},
-                  [name, custom = std::move(custom)](StoreImpl& store, uint32_t local) {
-                      return store.begin_upload(local, name, custom);
+                  [name, custom = std::move(custom), stripes](StoreImpl& store, uint32_t local) {
+                      return store.begin_upload(local, name, custom, stripes);
                   });
 }
 

@@ -153,7 +153,7 @@ public:
                                                   CustomMetadata custom, bool replaces,
                                                   Durability durability) override;
     io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectName name,
-                                               CustomMetadata custom) override;
+                                               CustomMetadata custom, StripeRule stripes) override;
     io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectName name,
                                               std::string_view upload, uint32_t number,
                                               io::Body body, PartOptions options) override;
@@ -297,7 +297,7 @@ private:
                                                  ObjectName to, const ObjectCopyOptions& options,
                                                  bool is_rename);
 
-    // mountpath_striping.cc: putting a striped object.
+    // mountpath_striping.cc: putting a striped object, or a part of an upload.
     struct Striping;
     static std::vector<uint32_t> slots_in_service(const View& view);
     io::Task<Result<bool>> is_to_be_striped(uint32_t core, const View& view, const StripeRule& rule,
@@ -305,8 +305,12 @@ private:
     io::Task<Result<ObjectAttributes>> put_striped(uint32_t core, std::shared_ptr<const View> view,
                                                    ObjectName name, io::Body body,
                                                    PutOptions options);
-    io::Task<Result<ObjectAttributes>> put_parts(Striping& striping, io::Body body,
-                                                 PutOptions& options);
+    io::Task<Status> put_stripes(uint32_t core, StripeOwner owner, io::Body body,
+                                 PutOptions& options, Commit commit) override;
+    io::Task<Status> cut(Striping& striping, io::Body body, PutOptions& options,
+                         const Commit& commit);
+    io::Task<Status> put_parts(Striping& striping, io::Body body, PutOptions& options,
+                               StripedContent& content);
     static uint32_t number_for(Striping& striping, uint32_t index);
     static uint32_t part_slot(const Striping& striping, uint32_t number);
     static io::Task<Status> put_part_of(Striping& striping, uint32_t number, io::Body body);
@@ -315,26 +319,41 @@ private:
 
     // mountpath_stripes.cc: reading and removing them.
     io::Task<Result<io::Body>> open_stripes(uint32_t core, BucketId bucket,
-                                            std::shared_ptr<const StripeLayout> layout,
+                                            std::shared_ptr<const StripeLayouts> layouts,
                                             uint64_t offset, uint64_t size) override;
-    io::Task<Result<uint64_t>> verify_stripes(uint32_t core, BucketId bucket,
-                                              std::shared_ptr<const StripeLayout> layout) override;
+    io::Task<Result<uint64_t>> verify_stripes(
+        uint32_t core, BucketId bucket, std::shared_ptr<const StripeLayouts> layouts) override;
     io::Task<void> drop_stripes(uint32_t core, ObjectName object,
-                                std::shared_ptr<const StripeLayout> layout) override;
+                                std::shared_ptr<const StripeLayouts> layouts) override;
+    io::Task<void> doubt_stripes(uint32_t core,
+                                 std::shared_ptr<const StripeLayouts> layouts) override;
+    // The stripes that an object was found to have. Those of an upload's parts lie side by side in
+    // a listing, and the record is long.
+    struct Known {
+        std::string object;
+        std::set<std::pair<uint64_t, uint64_t>> ids;
+    };
+    io::Task<Result<io::Body>> open_layout(uint32_t core, BucketId bucket,
+                                           std::shared_ptr<const StripeLayout> layout,
+                                           ReadRange range, std::shared_ptr<void> pinned);
     std::shared_ptr<void> pin(uint32_t core, const Digest128& id);
     io::Task<Result<io::Body>> open_part(uint32_t core, BucketId bucket,
                                          std::shared_ptr<const StripeLayout> layout, uint32_t index,
                                          ReadRange range);
-    io::Task<bool> has_stripes(ObjectName object, Digest128 id);
-    io::Task<void> remove_parts(uint32_t core, BucketId bucket, const StripeLayout& layout);
-    io::Task<Status> remove_parts_here(BucketId bucket, const StripeLayout& layout);
+    io::Task<bool> has_stripes(const StripeOwner& owner, Digest128 id, Known& known);
+    static io::Task<bool> is_in_upload(const Member& member, const StripeOwner& owner,
+                                       Digest128 id);
+    static io::Task<bool> is_in_record(const Member& member, ObjectName name, Digest128 id,
+                                       Known& known);
+    io::Task<void> remove_parts(uint32_t core, BucketId bucket, const StripeLayouts& layouts);
+    io::Task<Status> remove_parts_here(BucketId bucket, const StripeLayouts& layouts);
     io::Task<Status> await_unpinned(Digest128 id);
     static io::Task<bool> is_pinned(Core& core, Digest128 id);
     void start_cleaning();
     io::Task<void> clean_stripes(io::Gate::Pass pass);
     io::Task<Status> clean_bucket(const Member& member, BucketId bucket);
     io::Task<bool> is_part_kept(const Member& member, BucketId bucket, std::string_view part,
-                                Digest128 id);
+                                Digest128 id, Known& known);
 
     // mountpath_list.cc
     io::Task<Result<ListPage>> list_all(uint32_t core, BucketId bucket, ListOptions options);

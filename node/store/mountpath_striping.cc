@@ -1,11 +1,12 @@
-// Putting an object whose bucket asks for stripes: its parts first, each on its mountpath, then the
-// record that says where they are, where the object's name belongs. Until that is durable the parts
-// are nobody's: whoever fails removes them, and after a crash the next start does
-// (mountpath_stripes.cc).
+// Putting an object whose bucket asks for stripes, or a part of an upload: its parts first, each on
+// its mountpath, then the record that says where they are, where the object's name belongs. Until
+// that is durable the parts are nobody's: whoever fails removes them, and after a crash the next
+// start does (mountpath_stripes.cc).
 #include <algorithm>
 
 #include "io/base/units.h"
 #include "node/store/content_hash.h"
+#include "node/store/hex_number.h"
 #include "node/store/mountpath_set.h"
 #include "node/store/store_impl.h"
 #include "node/store/stripe_sink.h"
@@ -50,13 +51,15 @@ uint64_t part_bytes_of(const StripeRule& rule, std::optional<uint64_t> size) {
 
 }  // namespace
 
-// One object that is being cut.
+// One content that is being cut.
 struct MountpathSet::Striping {
-    Striping(std::shared_ptr<const View> view, uint32_t on, const ObjectName& named)
-        : seen(std::move(view)), core(on), name(named) {}
+    Striping(std::shared_ptr<const View> view, uint32_t on, StripeOwner of)
+        : seen(std::move(view)), core(on), owner(std::move(of)), slots(slots_in_service(*seen)) {
+        layout.width = std::min(static_cast<uint32_t>(slots.size()), stripe_width_max);
+    }
     std::shared_ptr<const View> seen;
     uint32_t core;
-    ObjectName name;
+    StripeOwner owner;
     std::vector<uint32_t> slots;  // where parts may lie
     uint32_t number = 0;          // the next that no part has
     bool has_parts = false;       // all of them, durable
@@ -101,18 +104,43 @@ io::Task<Result<ObjectAttributes>> MountpathSet::put_striped(uint32_t core,
                                                              ObjectName name, io::Body body,
                                                              PutOptions options) {
     CO_TRY_STATUS(check_object_name(name.object));
-    Striping striping(view, core, name);
-    striping.slots = slots_in_service(*view);
+    const Member& owner = *view->members[view->map.owners_of(name).now];
+    Striping striping(view, core, {name, {}});
     striping.layout.id = {cores_[core]->random.next(), cores_[core]->random.next()};
     striping.layout.part_bytes = part_bytes_of(options.stripes, body.size_bytes());
-    striping.layout.width =
-        std::min(static_cast<uint32_t>(striping.slots.size()), stripe_width_max);
+    Result<ObjectAttributes> stored = ObjectAttributes();
+    CO_TRY_STATUS(co_await cut(striping, std::move(body), options, [&](StripedContent& content) {
+        return owner.store->put_striped(owner.local(core), name, content, options, stored);
+    }));
+    co_return stored;
+}
+
+io::Task<Status> MountpathSet::put_stripes(uint32_t core, StripeOwner owner, io::Body body,
+                                           PutOptions& options, Commit commit) {
+    constexpr size_t high_digits = 16;
+    // Those of one upload lie side by side in listings.
+    const std::string_view upload = owner.upload_part;
+    const uint64_t high = number_from_hex(upload.substr(0, high_digits)).value_or(0);
+    Striping striping(co_await settled_view(core), core, std::move(owner));
+    if (striping.slots.empty()) co_return fail(Errc::unavailable, "no mountpath is in service");
+    striping.layout.id = {cores_[core]->random.next(), high};
+    striping.layout.part_bytes = upload_stripe_bytes;
+    co_return co_await cut(striping, std::move(body), options, commit);
+}
+
+io::Task<Status> MountpathSet::cut(Striping& striping, io::Body body, PutOptions& options,
+                                   const Commit& commit) {
+    const uint32_t core = striping.core;
+    StripedContent content;
     co_await note_striping(core, striping.layout.id, true);
-    Result<ObjectAttributes> put = co_await put_parts(striping, std::move(body), options);
+    Status put = co_await put_parts(striping, std::move(body), options, content);
+    if (put) put = co_await commit(content);
     // After an error of the device the record may be durable all the same: the next start decides.
     const bool is_doubtful = !put && put.error().code == Errc::io_error && striping.has_parts;
     const bool is_refused = !put && !is_doubtful && !striping.layout.numbers.empty();
-    if (is_refused) co_await remove_parts(core, name.bucket, striping.layout);
+    if (is_refused) {
+        co_await remove_parts(core, striping.owner.object.bucket, {striping.layout});
+    }
     if (!is_doubtful) co_await note_striping(core, striping.layout.id, false);
     co_return put;
 }
@@ -132,8 +160,8 @@ io::Task<void> MountpathSet::note_striping_here(Digest128 id, bool is_begun) {
     co_return;
 }
 
-io::Task<Result<ObjectAttributes>> MountpathSet::put_parts(Striping& striping, io::Body body,
-                                                           PutOptions& options) {
+io::Task<Status> MountpathSet::put_parts(Striping& striping, io::Body body, PutOptions& options,
+                                         StripedContent& content) {
     Core& own = *cores_[striping.core];
     const std::optional<uint64_t> size = body.size_bytes();
     StripeWrites writes{own.reactor, own.buffers, size,
@@ -152,13 +180,14 @@ io::Task<Result<ObjectAttributes>> MountpathSet::put_parts(Striping& striping, i
         if (!chunk || chunk->is_empty()) break;
         proof.add(chunk->bytes());
         if (options.observer) options.observer->observe(chunk->bytes());
+        content.crc32c = crc32c(chunk->bytes(), content.crc32c);
         taken_bytes += chunk->size;
         status = co_await sink.write(std::move(*chunk));
     }
     if (status && size && taken_bytes != *size) {
         status = fail(Errc::closed, "the content ended early");
     }
-    StoreImpl::StripedContent content;
+    if (status && taken_bytes == 0) status = fail(Errc::invalid, "invalid size (0)");
     if (status) {
         Result<ContentChecksum> checksum = proof.finish();
         if (!checksum) status = fail(checksum.error());
@@ -170,13 +199,11 @@ io::Task<Result<ObjectAttributes>> MountpathSet::put_parts(Striping& striping, i
         co_await sink.abandon();
     }
     striping.layout = sink.layout();
-    if (!status) co_return std::unexpected(status.error());
+    CO_TRY_STATUS(status);
     striping.has_parts = true;
     if (options.observer) content.attachment = options.observer->finish();
-    content.layout = std::make_shared<const StripeLayout>(striping.layout);
-    const Member& owner = *striping.seen->members[striping.seen->map.owners_of(striping.name).now];
-    co_return co_await owner.store->put_striped(owner.local(striping.core), striping.name, content,
-                                                options);
+    content.layouts = std::make_shared<const StripeLayouts>(1, striping.layout);
+    co_return Status();
 }
 
 // Parts that are neighbours lie on different mountpaths.
@@ -192,15 +219,17 @@ uint32_t MountpathSet::number_for(Striping& striping, uint32_t index) {
 
 uint32_t MountpathSet::part_slot(const Striping& striping, uint32_t number) {
     const std::string part = stripe_part_name(striping.layout.id, number);
-    return striping.seen->map.owners_of({hidden_bucket(striping.name.bucket), {}, part}).now;
+    const BucketId hidden = hidden_bucket(striping.owner.object.bucket);
+    return striping.seen->map.owners_of({hidden, {}, part}).now;
 }
 
 io::Task<Status> MountpathSet::put_part_of(Striping& striping, uint32_t number, io::Body body) {
     const std::string part = stripe_part_name(striping.layout.id, number);
-    const ObjectName hidden{hidden_bucket(striping.name.bucket), striping.name.bucket_label, part};
+    const ObjectName& object = striping.owner.object;
+    const ObjectName hidden{hidden_bucket(object.bucket), object.bucket_label, part};
     const Member& member = *striping.seen->members[part_slot(striping, number)];
     co_return co_await member.store->put_stripe_part(member.local(striping.core), hidden,
-                                                     striping.name.object, std::move(body));
+                                                     striping.owner, std::move(body));
 }
 
 }  // namespace penstock::node

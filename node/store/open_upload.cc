@@ -12,6 +12,8 @@ constexpr size_t id_digits = 32;
 constexpr size_t part_digits = 5;
 // Keys of an upload's own record; what the object will have goes under a prefix.
 constexpr std::string_view object_key = "object";
+// Of one that is striped, so that a release that knows no such uploads leaves it alone.
+constexpr std::string_view striped_object_key = "striped";
 constexpr std::string_view kind_key = "kind";
 constexpr std::string_view append_kind = "append";
 constexpr std::string_view custom_prefix = "custom:";
@@ -27,7 +29,8 @@ std::optional<uint32_t> parse_number(std::string_view text) {
 }  // namespace
 
 CustomMetadata metadata_of(const OpenUpload& upload) {
-    CustomMetadata metadata{{std::string(object_key), upload.object}};
+    const std::string_view named = upload.is_striped ? striped_object_key : object_key;
+    CustomMetadata metadata{{std::string(named), upload.object}};
     if (upload.is_append) metadata.emplace_back(kind_key, append_kind);
     for (const auto& [key, value] : upload.custom) {
         metadata.emplace_back(std::string(custom_prefix) + key, value);
@@ -37,7 +40,8 @@ CustomMetadata metadata_of(const OpenUpload& upload) {
 
 bool take_metadata(CustomMetadata metadata, OpenUpload& upload) {
     for (auto& [key, value] : metadata) {
-        if (key == object_key) {
+        if (key == object_key || key == striped_object_key) {
+            upload.is_striped = key == striped_object_key;
             upload.object = std::move(value);
         } else if (key == kind_key) {
             upload.is_append = value == append_kind;

@@ -4,9 +4,12 @@
 // it is for, and "ID/NNNNN" for each part, whose record names the part's files. What is here is
 // derived from those records; after a restart they are read again when somebody asks.
 //
-// Who owns the files: the parts, until the completion's record is durable. That record and the
-// removal of "ID" are one change (RecordLog::prepare_two), so a part whose "ID" is gone owns
-// nothing any more. An abort removes the parts and their files first and "ID" last.
+// Of an upload whose bucket asked for stripes when it began each part is striped (stripe.h), also a
+// small one: so its object is either all extents or all stripes.
+//
+// Who owns the files, or stripes: the parts, until the completion's record is durable. That record
+// and the removal of "ID" are one change (RecordLog::prepare_two), so a part whose "ID" is gone
+// owns nothing any more. An abort removes the parts and their files first and "ID" last.
 //
 // Belongs to the mountpath's home core.
 #pragma once
@@ -29,6 +32,7 @@ constexpr const char* part_md5_key = "md5";
 
 struct UploadPart {
     std::vector<Extent> extents;  // one, but for what an append found in the object
+    std::shared_ptr<const StripeLayouts> stripes;  // one, in an upload that is striped
     PartAttributes attributes;
 };
 
@@ -39,6 +43,7 @@ struct OpenUpload {
     std::string id;
     CustomMetadata custom;
     bool is_append = false;
+    bool is_striped = false;
     uint64_t begun_ns = 0;
     std::map<uint32_t, UploadPart> parts;
     uint32_t incoming = 0;   // parts on their way

@@ -68,15 +68,20 @@ ObjectAttributes attributes_from(const RecordHead& head, CustomMetadata custom) 
 
 ObjectAttributes attributes_from(const RecordHead& head, Attributes attributes) {
     ObjectAttributes result = attributes_from(head, std::move(attributes.custom));
+    const bool came_in_parts = (head.flags & record_came_in_parts) != 0;
+    if (attributes.stripes && !came_in_parts) {
+        const StripeLayout& layout = attributes.stripes->front();
+        result.part_count = static_cast<uint32_t>(layout.numbers.size());
+        result.part_bytes_max = layout.bytes_before(0, layout.size_bytes);
+    }
+    if (!came_in_parts) return result;
+    std::vector<uint64_t> parts;  // their sizes
+    for (const Extent& extent : attributes.extents) parts.push_back(extent.length);
     if (attributes.stripes) {
-        result.part_count = static_cast<uint32_t>(attributes.stripes->numbers.size());
-        result.part_bytes_max = attributes.stripes->bytes_before(0, result.size_bytes);
+        for (const StripeLayout& layout : *attributes.stripes) parts.push_back(layout.size_bytes);
     }
-    if ((head.flags & record_came_in_parts) == 0) return result;
-    result.part_count = static_cast<uint32_t>(attributes.extents.size());
-    for (const Extent& extent : attributes.extents) {
-        result.part_bytes_max = std::max(result.part_bytes_max, extent.length);
-    }
+    result.part_count = static_cast<uint32_t>(parts.size());
+    if (!parts.empty()) result.part_bytes_max = std::ranges::max(parts);
     return result;
 }
 
@@ -277,7 +282,7 @@ io::Task<Result<OpenedObject>> Reader::open_extents(ReadRecord record, ReadRange
     CO_TRY(Attributes attributes, attributes_of(record));
     uint64_t content_bytes = 0;
     for (const Extent& extent : attributes.extents) content_bytes += extent.length;
-    if (attributes.stripes) content_bytes += attributes.stripes->size_bytes;
+    if (attributes.stripes) content_bytes += size_of(*attributes.stripes);
     if (content_bytes != record.header.head.content_bytes) {
         co_return corrupt("extents that do not add up", place_of(record.header.head));
     }

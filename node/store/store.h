@@ -57,7 +57,8 @@ struct ObjectAttributes {
     ContentChecksum checksum;
     CustomMetadata custom;
     bool has_attachment = false;  // a shard's index
-    uint32_t part_count = 0;      // of an object that was uploaded in parts, or is striped
+    // Of an object that was uploaded in parts; or else of one that is striped.
+    uint32_t part_count = 0;
     uint64_t part_bytes_max = 0;  // the largest of them
 };
 
@@ -254,9 +255,11 @@ public:
 
     // Uploads. `name` is the object's in every call, and the upload must be of that object:
     // `not_found` otherwise, and for one that was completed, aborted or has expired.
-    // `custom` becomes the object's. `unavailable`: too many are open. Gives the upload's id.
+    // `custom` becomes the object's. With `stripes` that ask for any, and several mountpaths, each
+    // part will be cut over them. `unavailable`: too many are open. Gives the upload's id.
     virtual io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectName name,
-                                                       CustomMetadata custom) = 0;
+                                                       CustomMetadata custom,
+                                                       StripeRule stripes) = 0;
     // Durable when done. Replaces a part with this number, 1 to parts_max (`invalid`). Empty parts
     // are `invalid`, too.
     virtual io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectName name,

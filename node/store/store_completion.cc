@@ -8,6 +8,11 @@ namespace {
 
 constexpr uint64_t watch_ns = uint64_t{600} * 1'000'000'000;
 
+// However many parts there are, and however many mountpaths: a record has room for their stripes.
+constexpr uint64_t layout_bytes_max = 48 + 4 * uint64_t{stripe_width_max};
+constexpr uint64_t custom_bytes_max = (64 << 10) + 8;
+static_assert(custom_bytes_max + 12 + parts_max * layout_bytes_max <= payload_bytes_max);
+
 std::unexpected<Error> no_upload(std::string_view id) {
     return fail(Errc::not_found, "upload \"" + std::string(id) + "\" does not exist");
 }
@@ -148,6 +153,7 @@ io::Task<Status> StoreImpl::load_parts(OpenUpload& upload) {
                            .modified_ns = head.modified_ns,
                            .version = head.version};
         part.extents = std::move(attributes.extents);
+        part.stripes = std::move(attributes.stripes);
         for (auto& [key, value] : attributes.custom) {
             if (key == part_md5_key) part.attributes.md5 = std::move(value);
         }
@@ -243,15 +249,20 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_completion(
     ObjectName name, OpenUpload& upload, const CompletionOptions& options,
     const std::vector<uint32_t>& chosen) {
     Attributes attributes{.custom = upload.custom};
+    const auto stripes = std::make_shared<StripeLayouts>();
     uint64_t size_bytes = 0;
     uint32_t crc = 0;
     for (const uint32_t number : chosen) {
         const UploadPart& part = upload.parts.at(number);
         attributes.extents.insert(attributes.extents.end(), part.extents.begin(),
                                   part.extents.end());
+        if (part.stripes) {
+            stripes->insert(stripes->end(), part.stripes->begin(), part.stripes->end());
+        }
         size_bytes += part.attributes.size_bytes;
         crc = crc32c_combine(crc, part.attributes.crc32c, part.attributes.size_bytes);
     }
+    if (!stripes->empty()) attributes.stripes = stripes;
     const std::vector<std::byte> encoded = encode_attributes(attributes);
     if (encoded.size() > payload_bytes_max) {
         co_return fail(Errc::too_large, "the object would lie in too many files: copy it first");
@@ -263,6 +274,7 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_completion(
     RecordDraft& draft = put.draft;
     draft.kind = RecordKind::extents;
     draft.flags = upload.is_append ? 0 : record_came_in_parts;
+    if (attributes.stripes) draft.flags |= record_is_striped;
     draft.bucket = name.bucket;
     draft.bucket_label = name.bucket_label;
     draft.object = name.object;
@@ -274,19 +286,27 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_completion(
     draft.payload_crc = crc32c(encoded);
     const ObjectName hidden{hidden_bucket(name.bucket), name.bucket_label, upload.id};
     Change ended = removal(home(), hidden, Durability::group);
-    CO_TRY(const CommittedPair committed, co_await commit_two(put, ended));
+    const Result<CommittedPair> committed = co_await commit_two(put, ended);
+    if (!committed) {
+        const bool is_doubtful = committed.error().code == Errc::io_error;
+        const StoreCore& core = home().io;
+        if (is_doubtful && attributes.stripes) {
+            co_await core.stripes->doubt_stripes(core.number, attributes.stripes);
+        }
+        co_return std::unexpected(committed.error());
+    }
 
     RecordHead head;
     head.flags = draft.flags;
-    head.version = committed.first.version;
+    head.version = committed->first.version;
     head.content_bytes = size_bytes;
-    head.display_version = committed.first.display_version;
+    head.display_version = committed->first.display_version;
     head.modified_ns = draft.modified_ns;
     head.checksum = draft.checksum;
     co_return attributes_from(head, std::move(attributes));
 }
 
-// The files of the chosen ones are the object's now, those of the others nobody's.
+// The files and stripes of the chosen ones are the object's now, those of the others nobody's.
 io::Task<void> StoreImpl::drop_parts(io::Gate::Pass, UploadPointer upload,
                                      std::vector<uint32_t> chosen) {
     co_await home().io.reactor->yield();  // the client is answered first
@@ -299,7 +319,7 @@ io::Task<void> StoreImpl::drop_parts(io::Gate::Pass, UploadPointer upload,
                   {"reason", std::string_view(removed.error().context)}});
 }
 
-// Removes the parts with these numbers; the files of those in `kept` belong to somebody else.
+// Removes the parts with these numbers; what those in `kept` lie in belongs to somebody else.
 io::Task<Status> StoreImpl::remove_hidden(const OpenUpload& upload,
                                           const std::vector<uint32_t>& numbers,
                                           const std::vector<uint32_t>& kept) {
@@ -413,7 +433,8 @@ io::Task<Status> StoreImpl::clean_uploads() {
     co_return Status();
 }
 
-// Parts whose upload was completed: their files are the object's, or nobody's and swept later.
+// Parts whose upload was completed: their files and stripes are the object's, or nobody's and swept
+// later.
 io::Task<Status> StoreImpl::remove_orphans(const std::vector<HiddenEntry>& entries) {
     std::vector<Change> changes;
     for (const HiddenEntry& entry : entries) {

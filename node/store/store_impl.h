@@ -41,6 +41,14 @@
 
 namespace penstock::node {
 
+// An object, or a part of an upload, that has been cut: its parts are durable.
+struct StripedContent {
+    std::shared_ptr<const StripeLayouts> layouts;
+    ContentChecksum checksum;  // as asked for
+    uint32_t crc32c = 0;
+    std::vector<std::byte> attachment;
+};
+
 class StoreImpl final : public Store {
 public:
     StoreImpl(std::vector<StoreCore> cores, StoreOptions options, const Log& log);
@@ -71,7 +79,7 @@ public:
                                                   CustomMetadata custom, bool replaces,
                                                   Durability durability) override;
     io::Task<Result<std::string>> begin_upload(uint32_t core, ObjectName name,
-                                               CustomMetadata custom) override;
+                                               CustomMetadata custom, StripeRule stripes) override;
     io::Task<Result<PartAttributes>> put_part(uint32_t core, ObjectName name,
                                               std::string_view upload, uint32_t number,
                                               io::Body body, PartOptions options) override;
@@ -115,21 +123,16 @@ public:
     io::Task<Result<ObjectAttributes>> rename_from(uint32_t core, ObjectName to, StoreImpl& source,
                                                    uint32_t source_core, ObjectName from,
                                                    bool counts_versions);
-    // Striped objects (stripe.h). A part of `object`, durable when done, under a hidden name that
+    // Striped objects (stripe.h). A part for `owner`, durable when done, under a hidden name that
     // nobody had before. Errors as put().
-    io::Task<Status> put_stripe_part(uint32_t core, ObjectName part, std::string_view object,
+    io::Task<Status> put_stripe_part(uint32_t core, ObjectName part, const StripeOwner& owner,
                                      io::Body body);
-    // An object whose parts are durable. Consumes `content`. Errors as put().
-    struct StripedContent {
-        std::shared_ptr<const StripeLayout> layout;
-        ContentChecksum checksum;
-        std::vector<std::byte> attachment;
-    };
-    io::Task<Result<ObjectAttributes>> put_striped(uint32_t core, ObjectName name,
-                                                   StripedContent& content, PutOptions& options);
+    // An object whose parts are durable. Consumes `content`. `stored` as put() gives it.
+    io::Task<Status> put_striped(uint32_t core, ObjectName name, StripedContent& content,
+                                 PutOptions& options, Result<ObjectAttributes>& stored);
     // Where the object's parts are; null: it has none. `not_found`; `corrupt` as stat().
-    io::Task<Result<std::shared_ptr<const StripeLayout>>> stripes_of(uint32_t core,
-                                                                     ObjectName name);
+    io::Task<Result<std::shared_ptr<const StripeLayouts>>> stripes_of(uint32_t core,
+                                                                      ObjectName name);
     // Everything acknowledged so far is on the device.
     io::Task<Status> sync(uint32_t core);
     // Whether an object may be put under this name; null: under any.
@@ -277,14 +280,19 @@ private:
         PartOptions options;
         bool may_be_empty = false;
     };
+    enum class UploadKind : uint8_t { parts, striped_parts, append };
     io::Task<Result<std::string>> begin(Core& from, ObjectName name, CustomMetadata custom,
-                                        bool is_append);
+                                        UploadKind kind);
     io::Task<Result<Content>> take_part(Core& core, io::Body body, PutOptions& options);
     io::Task<Result<PartAttributes>> put_numbered(Core& from, ObjectName name, std::string_view id,
                                                   uint32_t number, io::Body body,
                                                   PartOptions options, bool may_be_empty);
     io::Task<Result<PartAttributes>> store_part(Core& from, ObjectName name,
                                                 const PartRequest& request, io::Body body);
+    io::Task<Result<PartAttributes>> store_striped_part(Core& from, ObjectName name,
+                                                        const PartRequest& request, io::Body body);
+    io::Task<Status> commit_striped_part(Core& from, ObjectName name, const PartRequest& request,
+                                         StripedContent& striped, PartAttributes& stored);
     io::Task<Result<PartAttributes>> commit_part(Core& from, ObjectName name,
                                                  const PartRequest& request, Content& content,
                                                  std::string md5);

@@ -220,8 +220,9 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_content(Core& from, ObjectN
     result.custom = std::move(content.attributes.custom);
     result.has_attachment = has_attachment;
     if (attributes.stripes) {
-        result.part_count = static_cast<uint32_t>(attributes.stripes->numbers.size());
-        result.part_bytes_max = attributes.stripes->bytes_before(0, result.size_bytes);
+        const StripeLayout& layout = attributes.stripes->front();
+        result.part_count = static_cast<uint32_t>(layout.numbers.size());
+        result.part_bytes_max = layout.bytes_before(0, result.size_bytes);
     }
     co_return result;
 }

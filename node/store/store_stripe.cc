@@ -12,7 +12,7 @@ constexpr size_t inline_attachment_bytes_max = 64 << 10;
 }  // namespace
 
 io::Task<Status> StoreImpl::put_stripe_part(uint32_t number, ObjectName part,
-                                            std::string_view object, io::Body body) {
+                                            const StripeOwner& owner, io::Body body) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
     // Its blocks prove the bytes; the object's checksum is taken by who cuts it.
@@ -20,7 +20,13 @@ io::Task<Status> StoreImpl::put_stripe_part(uint32_t number, ObjectName part,
     options.checksum = ChecksumType::none;
     options.counts_versions = false;
     CO_TRY(Content content, co_await take_part(from, std::move(body), options));
-    content.attributes.custom = {{stripe_object_key, std::string(object)}};
+    const std::string object(owner.object.object);
+    if (owner.upload_part.empty()) {
+        content.attributes.custom = {{stripe_object_key, object}};
+    } else {
+        content.attributes.custom = {{stripe_upload_object_key, object},
+                                     {stripe_upload_key, owner.upload_part}};
+    }
     const FileId file = content.file->id();
     const Result<ObjectAttributes> committed =
         co_await commit_content(from, part, content, options);
@@ -30,16 +36,15 @@ io::Task<Status> StoreImpl::put_stripe_part(uint32_t number, ObjectName part,
     co_return std::unexpected(committed.error());
 }
 
-io::Task<Result<ObjectAttributes>> StoreImpl::put_striped(uint32_t number, ObjectName name,
-                                                          StripedContent& striped,
-                                                          PutOptions& options) {
+io::Task<Status> StoreImpl::put_striped(uint32_t number, ObjectName name, StripedContent& striped,
+                                        PutOptions& options, Result<ObjectAttributes>& stored) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
     CO_TRY_STATUS(check_custom(options.custom));
     Content content;
     content.attributes.custom = options.custom;
-    content.attributes.stripes = striped.layout;
-    content.size_bytes = striped.layout->size_bytes;
+    content.attributes.stripes = striped.layouts;
+    content.size_bytes = size_of(*striped.layouts);
     content.checksum = striped.checksum;
     Status kept;
     if (striped.attachment.size() <= inline_attachment_bytes_max) {
@@ -51,16 +56,15 @@ io::Task<Result<ObjectAttributes>> StoreImpl::put_striped(uint32_t number, Objec
         co_await content.file->close();
         if (kept) kept = co_await from.directory.sync();
     }
-    Result<ObjectAttributes> committed = kept ? Result<ObjectAttributes>(ObjectAttributes())
-                                              : Result<ObjectAttributes>(fail(kept.error()));
-    if (kept) committed = co_await commit_content(from, name, content, options);
-    const bool is_refused = !committed && (!kept || committed.error().code != Errc::io_error);
+    if (kept) stored = co_await commit_content(from, name, content, options);
+    const Status status = kept && !stored ? Status(fail(stored.error())) : kept;
+    const bool is_refused = !status && (!kept || status.error().code != Errc::io_error);
     if (is_refused && content.file != nullptr) co_await drop_file(from, content.file->id());
-    co_return committed;
+    co_return status;
 }
 
-io::Task<Result<std::shared_ptr<const StripeLayout>>> StoreImpl::stripes_of(uint32_t number,
-                                                                            ObjectName name) {
+io::Task<Result<std::shared_ptr<const StripeLayouts>>> StoreImpl::stripes_of(uint32_t number,
+                                                                             ObjectName name) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
     Place place;

@@ -24,14 +24,16 @@ bool is_fragmented(const Attributes& attributes, uint64_t content_bytes) {
 // Multipart
 
 io::Task<Result<std::string>> StoreImpl::begin_upload(uint32_t number, ObjectName name,
-                                                      CustomMetadata custom) {
+                                                      CustomMetadata custom, StripeRule stripes) {
     Core& from = core(number);
     CO_TRY(const io::Gate::Pass pass, from.gate.enter());
-    co_return co_await begin(from, name, std::move(custom), false);
+    const bool is_striped = stripes.above_bytes != 0 && from.io.stripes != nullptr;
+    co_return co_await begin(from, name, std::move(custom),
+                             is_striped ? UploadKind::striped_parts : UploadKind::parts);
 }
 
 io::Task<Result<std::string>> StoreImpl::begin(Core& from, ObjectName name, CustomMetadata custom,
-                                               bool is_append) {
+                                               UploadKind kind) {
     CO_TRY_STATUS(check_object_name(name.object));
     CO_TRY_STATUS(check_custom(custom));
     const auto upload = std::make_shared<OpenUpload>();
@@ -39,7 +41,8 @@ io::Task<Result<std::string>> StoreImpl::begin(Core& from, ObjectName name, Cust
     upload->label = name.bucket_label;
     upload->object = name.object;
     upload->custom = std::move(custom);
-    upload->is_append = is_append;
+    upload->is_append = kind == UploadKind::append;
+    upload->is_striped = kind == UploadKind::striped_parts;
     upload->begun_ns = from.io.reactor->clock().wall_ns();
     CO_TRY_STATUS(co_await io::on_core(*from.io.reactor, *home().io.reactor,
                                        [this, &upload] { return begin_on_home(upload); }));
@@ -75,6 +78,9 @@ io::Task<Result<PartAttributes>> StoreImpl::put_numbered(Core& from, ObjectName 
 
 io::Task<Result<PartAttributes>> StoreImpl::store_part(Core& from, ObjectName name,
                                                        const PartRequest& request, io::Body body) {
+    if (request.upload->is_striped) {
+        co_return co_await store_striped_part(from, name, request, std::move(body));
+    }
     PutOptions options;
     options.checksum = request.options.wants_md5 ? ChecksumType::md5 : ChecksumType::none;
     options.expected = request.options.expected;
@@ -95,12 +101,44 @@ io::Task<Result<PartAttributes>> StoreImpl::store_part(Core& from, ObjectName na
     co_return committed;
 }
 
+io::Task<Result<PartAttributes>> StoreImpl::store_striped_part(Core& from, ObjectName name,
+                                                               const PartRequest& request,
+                                                               io::Body body) {
+    if (from.io.stripes == nullptr) {
+        co_return fail(Errc::unavailable, "the upload's parts lie on several mountpaths");
+    }
+    PutOptions options;
+    options.checksum = request.options.wants_md5 ? ChecksumType::md5 : ChecksumType::none;
+    options.expected = request.options.expected;
+    PartAttributes stored;
+    const StripeOwner owner{name, part_name(request.upload->id, request.number)};
+    CO_TRY_STATUS(co_await from.io.stripes->put_stripes(
+        from.io.number, owner, std::move(body), options, [&](StripedContent& striped) {
+            return commit_striped_part(from, name, request, striped, stored);
+        }));
+    co_return stored;
+}
+
+io::Task<Status> StoreImpl::commit_striped_part(Core& from, ObjectName name,
+                                                const PartRequest& request, StripedContent& striped,
+                                                PartAttributes& stored) {
+    std::string md5;
+    if (request.options.wants_md5) md5 = hex_from_bytes(striped.checksum.bytes());
+    Content content;
+    content.attributes.stripes = striped.layouts;
+    content.size_bytes = size_of(*striped.layouts);
+    content.checksum = checksum_of_crc(striped.crc32c);
+    CO_TRY(stored, co_await commit_part(from, name, request, content, std::move(md5)));
+    co_return Status();
+}
+
 // The part's record, and the home core's knowledge of it. `content` has its files and its CRC32C.
 io::Task<Result<PartAttributes>> StoreImpl::commit_part(Core& from, ObjectName name,
                                                         const PartRequest& request,
                                                         Content& content, std::string md5) {
     UploadPart part;
     part.extents = content.attributes.extents;
+    part.stripes = content.attributes.stripes;
     for (Extent& extent : part.extents) {
         if (extent.table_offset != 0) extent.blocks.clear();
     }
@@ -190,10 +228,11 @@ io::Task<Result<std::string>> StoreImpl::begin_append(Core& from, ObjectName nam
     const Result<ReadRecord> record = co_await read_to_change(from, name, place);
     if (!record) {
         if (record.error().code != Errc::not_found) co_return std::unexpected(record.error());
-        co_return co_await begin(from, name, {}, true);
+        co_return co_await begin(from, name, {}, UploadKind::append);
     }
     CO_TRY(Attributes attributes, Reader::attributes_of(*record));
-    CO_TRY(std::string id, co_await begin(from, name, std::move(attributes.custom), true));
+    CO_TRY(std::string id,
+           co_await begin(from, name, std::move(attributes.custom), UploadKind::append));
     const Status based = co_await put_base(from, name, id);
     if (!based) {
         (void)co_await io::on_core(*from.io.reactor, *home().io.reactor,

@@ -32,13 +32,18 @@ uint64_t StripeLayout::bytes_before(uint32_t index, uint64_t size) const {
 }
 
 bool StripeLayout::is_possible() const {
-    constexpr uint64_t bytes_max = uint64_t{1} << 60;
     constexpr uint64_t part_bytes_max = uint64_t{1} << 50;
     constexpr uint32_t width_max = 64;
-    if (size_bytes == 0 || size_bytes > bytes_max) return false;
+    if (size_bytes == 0 || size_bytes > striped_bytes_max) return false;
     if (width == 0 || width > width_max) return false;
     if (unit_bytes == 0 || part_bytes == 0 || part_bytes > part_bytes_max) return false;
     return part_bytes % unit_bytes == 0 && numbers.size() == part_count(size_bytes);
+}
+
+uint64_t size_of(const StripeLayouts& layouts) {
+    uint64_t bytes = 0;
+    for (const StripeLayout& layout : layouts) bytes += layout.size_bytes;
+    return bytes;
 }
 
 std::string stripe_part_name(const Digest128& id, uint32_t number) {

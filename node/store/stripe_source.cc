@@ -131,6 +131,92 @@ private:
     uint64_t left_;
 };
 
+// The layout whose bytes come next, opened while those before it are taken. Lives until that is
+// done, also when the source is gone.
+struct NextLayout {
+    explicit NextLayout(io::Reactor& reactor) : done(reactor) {}
+    uint64_t size = 0;  // of the range in it
+    io::Event done;
+    Result<std::unique_ptr<io::Source>> source = nullptr;
+};
+
+class LayoutSource final : public io::Source {
+public:
+    // `layout` the first that the range meets, and `at` where in it.
+    LayoutSource(std::shared_ptr<LayoutReads> reads, size_t layout, uint64_t at)
+        : reads_(std::move(reads)), next_layout_(layout), at_(at), left_(reads_->size) {}
+
+    io::Task<Status> start() {
+        open_next();
+        co_return co_await take_next();
+    }
+
+    io::Task<Result<io::Chunk>> next() override {
+        if (left_ == 0) co_return io::Chunk();
+        if (source_left_ == 0) CO_TRY_STATUS(co_await take_next());
+        CO_TRY(io::Chunk chunk, co_await source_->next());
+        if (chunk.is_empty() || chunk.size > source_left_) {
+            co_return fail(Errc::corrupt, "a part of the object has another size");
+        }
+        source_left_ -= chunk.size;
+        left_ -= chunk.size;
+        if (is_near_its_end()) open_next();
+        co_return chunk;
+    }
+    std::optional<uint64_t> remaining_bytes() const override { return left_; }
+
+private:
+    // What its lanes have read ahead is all that is left of it, or soon will be.
+    bool is_near_its_end() const {
+        constexpr uint64_t rows = 4;
+        constexpr uint64_t near_bytes = rows * stripe_width_max * stripe_unit_bytes;
+        return ahead_ == nullptr && left_ > source_left_ && source_left_ <= near_bytes;
+    }
+
+    io::Task<Status> take_next() {
+        if (ahead_ == nullptr) open_next();
+        const std::shared_ptr<NextLayout> next = std::exchange(ahead_, nullptr);
+        co_await next->done.wait();
+        CO_TRY(source_, std::move(next->source));
+        source_left_ = next->size;
+        co_return Status();
+    }
+
+    void open_next() {
+        ASSERT(ahead_ == nullptr);
+        const StripeLayout& layout = (*reads_->layouts)[next_layout_];
+        ahead_ = std::make_shared<NextLayout>(reads_->reactor);
+        ahead_->size = std::min(layout.size_bytes - at_, left_ - source_left_);
+        io::start_detached(open(reads_, ahead_, next_layout_, at_));
+        next_layout_ += 1;
+        at_ = 0;
+    }
+
+    static io::Task<void> open(std::shared_ptr<LayoutReads> reads, std::shared_ptr<NextLayout> next,
+                               size_t index, uint64_t offset) {
+        Result<io::Gate::Pass> pass = reads->gate.enter();
+        if (pass) {
+            Result<io::Body> body = co_await reads->open(index, offset, next->size);
+            if (body) {
+                next->source = body->into_source(reads->reactor, reads->buffers);
+            } else {
+                next->source = std::unexpected(body.error());
+            }
+        } else {
+            next->source = std::unexpected(pass.error());
+        }
+        next->done.set();
+    }
+
+    std::shared_ptr<LayoutReads> reads_;
+    size_t next_layout_;  // that is to be opened
+    uint64_t at_;         // in that
+    uint64_t left_;       // of the range
+    std::unique_ptr<io::Source> source_;
+    uint64_t source_left_ = 0;
+    std::shared_ptr<NextLayout> ahead_;
+};
+
 io::Task<void> open_first(const StripeReads& reads, Lane& lane, Status& status) {
     status = co_await open_part(reads, lane);
 }
@@ -166,6 +252,21 @@ io::Task<Result<io::Body>> open_stripe_body(StripeReads asked) {
     co_await together.wait();
     for (const Status& outcome : outcomes) CO_TRY_STATUS(outcome);
     co_return io::Body(std::make_unique<StripeSource>(reads, std::move(lanes)));
+}
+
+io::Task<Result<io::Body>> open_layout_bodies(LayoutReads asked) {
+    const auto reads = std::make_shared<LayoutReads>(std::move(asked));
+    size_t index = 0;
+    uint64_t at = reads->offset;
+    for (; at >= (*reads->layouts)[index].size_bytes; ++index) {
+        at -= (*reads->layouts)[index].size_bytes;
+    }
+    if (at + reads->size <= (*reads->layouts)[index].size_bytes) {
+        co_return co_await reads->open(index, at, reads->size);
+    }
+    auto source = std::make_unique<LayoutSource>(reads, index, at);
+    CO_TRY_STATUS(co_await source->start());
+    co_return io::Body(std::move(source));
 }
 
 }  // namespace penstock::node

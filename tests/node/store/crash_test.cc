@@ -238,7 +238,7 @@ protected:
             co_return (co_await store.rename(0, from, name, true)).has_value();
         }
         if (step.kind == Kind::append) co_return co_await make_append(harness, step);
-        const auto upload = co_await store.begin_upload(0, name, {});
+        const auto upload = co_await store.begin_upload(0, name, {}, {});
         if (!upload) co_return false;
         const bool is_abort = step.kind == Kind::abort;
         const size_t third = step.content.size() / 3;

@@ -5,16 +5,10 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <optional>
-
-#include "node/store/attributes.h"
-#include "tests/node/store/set_harness.h"
+#include "tests/node/store/stripe_fixture.h"
 
 namespace penstock::node {
 namespace {
-
-constexpr size_t unit = stripe_unit_bytes;
 
 TEST(StripeLayoutTest, EveryByteLiesInOnePart) {
     Random random(7);
@@ -62,12 +56,12 @@ TEST(StripeLayoutTest, WhatCannotBeIsNotRead) {
     StripeLayout layout{{1, 2}, 10 * unit, 2 * unit, unit, 3, {}};
     layout.numbers.resize(layout.part_count(layout.size_bytes));
     const auto reads = [&](const StripeLayout& tried) {
-        attributes.stripes = std::make_shared<const StripeLayout>(tried);
+        attributes.stripes = std::make_shared<const StripeLayouts>(1, tried);
         return parse_attributes(encode_attributes(attributes));
     };
     const auto read = reads(layout);
     ASSERT_TRUE(read);
-    EXPECT_EQ(*read->stripes, layout);
+    EXPECT_EQ(*read->stripes, StripeLayouts{layout});
     const auto refuses = [&](auto change) {
         StripeLayout wrong = layout;
         change(wrong);
@@ -84,42 +78,6 @@ TEST(StripeLayoutTest, WhatCannotBeIsNotRead) {
     refuses([](StripeLayout& wrong) { wrong.numbers.pop_back(); });
     refuses([](StripeLayout& wrong) { wrong.numbers.push_back(9); });
 }
-
-class StripeTest : public ::testing::Test {
-protected:
-    static PutOptions striped() {
-        PutOptions options;
-        options.stripes = {.above_bytes = 300'000, .part_bytes = stripe_part_bytes_min};
-        options.checksum = ChecksumType::crc32c;
-        return options;
-    }
-    static Result<ObjectAttributes> put(SetHarness& harness, std::string_view name,
-                                        const std::string& content) {
-        return harness.put(name, content, striped());
-    }
-    static void pause(SetHarness& harness) {
-        harness.run([](io::Reactor& at) -> io::Task<bool> {
-            co_return co_await at.sleep(at.within_ns(1'000'000)) == 0;
-        }(*harness.loop().reactor));
-    }
-    // What was replaced goes in the background.
-    static void expect_parts(SetHarness& harness, uint64_t count) {
-        for (int turn = 0; turn < 2000 && parts(harness) != count; ++turn) pause(harness);
-        EXPECT_EQ(parts(harness), count);
-    }
-    static uint64_t parts(SetHarness& harness) { return harness.set().usage().hidden_objects; }
-    static uint64_t parts_at(SetHarness& harness, const std::string& path) {
-        for (const MountpathFigures& figures : harness.run(harness.set().figures(0))) {
-            if (figures.path == path) return figures.usage.hidden_objects;
-        }
-        return 0;
-    }
-
-    TestLoop loop_;
-    Drive a_{"/a"};
-    Drive b_{"/b"};
-    Drive c_{"/c"};
-};
 
 TEST_F(StripeTest, LiesOnAllMountpathsAndIsReadWhole) {
     const std::vector<size_t> sizes = {300'001,      2 * unit,      2 * unit + 1,
@@ -387,216 +345,15 @@ TEST_F(StripeTest, DamageIsFound) {
 // -------------------------------------------------------------------------------------------------
 // Each call fails in turn, and the power goes at each
 
-class StripeCutTest : public StripeTest {
-protected:
-    struct Machine {
-        Drive a{"/a"};
-        Drive b{"/b"};
-        Drive c{"/c"};
-        std::vector<Drive*> all() { return {&a, &b, &c}; }
-    };
-    using Change = std::function<Status(SetHarness&)>;
-
-    static void prepare(SetHarness& harness) {
-        ASSERT_TRUE(put(harness, "kept", content_of(1, 4 * unit)));
-        ASSERT_TRUE(put(harness, "x", content_of(2, 5 * unit)));
-        expect_parts(harness, 4);
-    }
-    // Whole, as it was before or as it is after; and no part is nobody's.
-    static void check(SetHarness& harness, const std::optional<std::string>& after, bool is_certain,
-                      const char* when) {
-        SCOPED_TRACE(when);
-        const auto kept = harness.get("kept");
-        ASSERT_TRUE(kept) << kept.error().context;
-        ASSERT_TRUE(*kept == content_of(1, 4 * unit));
-        const auto x = harness.get("x");
-        const bool is_gone = !x && x.error().code == Errc::not_found;
-        ASSERT_TRUE(x || is_gone) << x.error().context;
-        const bool is_after = after ? x && *x == *after : is_gone;
-        const bool is_before = x && *x == content_of(2, 5 * unit);
-        ASSERT_TRUE(is_after || (is_before && !is_certain));
-        uint64_t count = 2;
-        if (x) count += harness.run(harness.set().stat(0, SetHarness::name("x")))->part_count;
-        expect_parts(harness, count);
-    }
-    void cut_everywhere(const Change& change, const std::optional<std::string>& after,
-                        uint64_t calls_min) {
-        for (uint64_t at = 0; at < 4000; ++at) {
-            SCOPED_TRACE(at);
-            Machine machine;
-            uint64_t calls = 0;
-            Machine left;
-            Random random(at + 1);
-            bool is_cut = false;
-            const auto count = [&](const io::DiskCall&) {
-                if (calls++ != at || is_cut) return;
-                is_cut = true;
-                left.a.storage = machine.a.storage.crash(random);
-                left.b.storage = machine.b.storage.crash(random);
-            };
-            {
-                SetHarness harness(loop_);
-                ASSERT_TRUE(harness.begin({&machine.a, &machine.b}));
-                prepare(harness);
-                machine.a.storage.on_call(count);
-                machine.b.storage.on_call(count);
-                const Status changed = change(harness);
-                ASSERT_TRUE(changed) << changed.error().context;
-                check(harness, after, true, "at once");
-                machine.a.storage.on_call(nullptr);
-                machine.b.storage.on_call(nullptr);
-            }
-            if (!is_cut) {
-                EXPECT_GT(at, calls_min);
-                return;
-            }
-            SetHarness harness(loop_);
-            const Status begun = harness.begin({&left.a, &left.b});
-            ASSERT_TRUE(begun) << begun.error().context;
-            check(harness, after, false, "after a power cut");
-            if (HasFailure()) return;
-        }
-        FAIL() << "the change has no end";
-    }
-    void fail_everywhere(const Change& change, const std::optional<std::string>& after,
-                         uint64_t calls_min) {
-        for (uint64_t at = 0; at < 4000; ++at) {
-            SCOPED_TRACE(at);
-            Machine machine;
-            io::FaultPlan plan;
-            Status changed;
-            {
-                SetHarness harness(loop_);
-                harness.set_faults(plan);
-                ASSERT_TRUE(harness.begin({&machine.a, &machine.b}));
-                prepare(harness);
-                plan.reset();
-                plan.add({.error_number = EIO, .at = at});
-                changed = change(harness);
-                for (int turn = 0; turn < 5; ++turn) pause(harness);
-                if (plan.met_count() == 0) {
-                    EXPECT_GT(at, calls_min);
-                    return;
-                }
-                plan.reset();
-                const auto kept = harness.get("kept");
-                ASSERT_TRUE(kept && *kept == content_of(1, 4 * unit));
-                const auto x = harness.get("x");
-                ASSERT_TRUE(x || x.error().code == Errc::not_found) << x.error().context;
-                const bool is_after = after ? x && *x == *after : !x;
-                ASSERT_TRUE(is_after || (!changed && x && *x == content_of(2, 5 * unit)));
-            }
-            SetHarness harness(loop_);
-            ASSERT_TRUE(harness.begin({&machine.a, &machine.b}));
-            check(harness, after, changed.has_value(), "after a restart");
-            if (HasFailure()) return;
-        }
-        FAIL() << "the change has no end";
-    }
-
-    static Status overwrite(SetHarness& harness) {
-        const auto stored = put(harness, "x", content_of(3, 9 * unit));
-        if (!stored) return fail(stored.error());
-        return {};
-    }
-    static Status remove_x(SetHarness& harness) { return harness.remove("x"); }
-};
-
-// One comes or goes while the power does, or a call fails: parts and records are on their way.
-class StripeMoveTest : public StripeCutTest {
-protected:
-    static Status attach_b(SetHarness& harness) {
-        TRY_STATUS(harness.run(harness.set().attach(0, "/b")));
-        return harness.run(harness.set().settle(0));
-    }
-    static Status detach_b(SetHarness& harness) {
-        return harness.run(harness.set().detach(0, "/b", false));
-    }
-    static void check_both(SetHarness& harness, const char* when) {
-        SCOPED_TRACE(when);
-        const std::pair<const char*, std::string> both[] = {{"kept", content_of(1, 4 * unit)},
-                                                            {"x", content_of(2, 5 * unit)}};
-        for (const auto& [name, content] : both) {
-            const auto got = harness.get(name);
-            ASSERT_TRUE(got) << name << ": " << got.error().context;
-            ASSERT_TRUE(*got == content) << name;
-        }
-    }
-    void begin_before(SetHarness& harness, Machine& machine, bool is_coming) {
-        harness.plug(machine.b);
-        if (is_coming) {
-            ASSERT_TRUE(harness.begin({&machine.a, &machine.c}));
-        } else {
-            ASSERT_TRUE(harness.begin({&machine.a, &machine.b, &machine.c}));
-        }
-    }
-    void check_after(Machine& machine, const Change& change, const char* when) {
-        SetHarness harness(loop_);
-        harness.plug(machine.b);
-        if (!harness.begin({&machine.a, &machine.b, &machine.c})) {
-            ASSERT_TRUE(harness.begin({&machine.a, &machine.c})) << when;
-        }
-        check_both(harness, when);
-        (void)harness.run(harness.set().settle(0));
-        check_both(harness, when);
-        expect_parts(harness, parts_before_);
-        (void)change(harness);
-        check_both(harness, when);
-        expect_parts(harness, parts_before_);
-    }
-    void try_everywhere(bool is_coming, bool is_cut_off, const Change& change) {
-        for (uint64_t at = 0; at < 4000; ++at) {
-            SCOPED_TRACE(at);
-            Machine machine;
-            Machine left;
-            {
-                SetHarness harness(loop_);
-                begin_before(harness, machine, is_coming);
-                ASSERT_TRUE(put(harness, "kept", content_of(1, 4 * unit)));
-                ASSERT_TRUE(put(harness, "x", content_of(2, 5 * unit)));
-                parts_before_ = parts(harness);
-            }
-            bool is_met = false;
-            io::FaultPlan plan;
-            uint64_t calls = 0;
-            Random random(at + 1);
-            const auto count = [&](const io::DiskCall&) {
-                if (calls++ != at || is_met) return;
-                is_met = true;
-                left.a.storage = machine.a.storage.crash(random);
-                left.b.storage = machine.b.storage.crash(random);
-                left.c.storage = machine.c.storage.crash(random);
-            };
-            {
-                SetHarness harness(loop_);
-                if (!is_cut_off) harness.set_faults(plan);
-                begin_before(harness, machine, is_coming);
-                expect_parts(harness, parts_before_);
-                if (is_cut_off) {
-                    for (Drive* drive : machine.all()) drive->storage.on_call(count);
-                } else {
-                    plan.reset();
-                    plan.add({.error_number = EIO, .at = at});
-                }
-                const Status changed = change(harness);
-                if (is_cut_off) ASSERT_TRUE(changed) << changed.error().context;
-                for (Drive* drive : machine.all()) drive->storage.on_call(nullptr);
-                if (!is_cut_off) is_met = plan.met_count() > 0;
-                plan.reset();
-                check_both(harness, "at once");
-            }
-            if (!is_met) {
-                EXPECT_GT(at, 40U);
-                return;
-            }
-            check_after(is_cut_off ? left : machine, change, "after a restart");
-            if (HasFailure()) return;
-        }
-        FAIL() << "the change has no end";
-    }
-
-    uint64_t parts_before_ = 0;
-};
+Status overwrite(SetHarness& harness) {
+    PutOptions options = StripeTest::striped();
+    const auto stored = harness.put("x", content_of(3, 9 * unit), std::move(options));
+    if (!stored) return fail(stored.error());
+    return {};
+}
+Status remove_x(SetHarness& harness) {
+    return harness.remove("x");
+}
 
 TEST_F(StripeMoveTest, PowerIsCutWhileAMountpathComes) {
     try_everywhere(true, true, attach_b);

@@ -13,7 +13,7 @@ namespace penstock::node {
 inline Result<std::string> begin_upload(StoreHarness& harness, std::string_view object,
                                         CustomMetadata custom = {}) {
     return harness.run(
-        harness.store().begin_upload(0, StoreHarness::name(object), std::move(custom)));
+        harness.store().begin_upload(0, StoreHarness::name(object), std::move(custom), {}));
 }
 
 inline Result<PartAttributes> put_part(StoreHarness& harness, std::string_view object,
