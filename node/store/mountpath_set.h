@@ -325,8 +325,6 @@ private:
         uint32_t core, BucketId bucket, std::shared_ptr<const StripeLayouts> layouts) override;
     io::Task<void> drop_stripes(uint32_t core, ObjectName object,
                                 std::shared_ptr<const StripeLayouts> layouts) override;
-    io::Task<void> doubt_stripes(uint32_t core,
-                                 std::shared_ptr<const StripeLayouts> layouts) override;
     // The stripes that an object was found to have. Those of an upload's parts lie side by side in
     // a listing, and the record is long.
     struct Known {

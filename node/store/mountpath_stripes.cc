@@ -299,9 +299,4 @@ io::Task<bool> MountpathSet::is_part_kept(const Member& member, BucketId bucket,
     co_return co_await has_stripes(owner, id, known);
 }
 
-io::Task<void> MountpathSet::doubt_stripes(uint32_t core,
-                                           std::shared_ptr<const StripeLayouts> layouts) {
-    for (const StripeLayout& layout : *layouts) co_await note_striping(core, layout.id, true);
-}
-
 }  // namespace penstock::node

@@ -286,21 +286,13 @@ io::Task<Result<ObjectAttributes>> StoreImpl::commit_completion(
     draft.payload_crc = crc32c(encoded);
     const ObjectName hidden{hidden_bucket(name.bucket), name.bucket_label, upload.id};
     Change ended = removal(home(), hidden, Durability::group);
-    const Result<CommittedPair> committed = co_await commit_two(put, ended);
-    if (!committed) {
-        const bool is_doubtful = committed.error().code == Errc::io_error;
-        const StoreCore& core = home().io;
-        if (is_doubtful && attributes.stripes) {
-            co_await core.stripes->doubt_stripes(core.number, attributes.stripes);
-        }
-        co_return std::unexpected(committed.error());
-    }
+    CO_TRY(const CommittedPair committed, co_await commit_two(put, ended));
 
     RecordHead head;
     head.flags = draft.flags;
-    head.version = committed->first.version;
+    head.version = committed.first.version;
     head.content_bytes = size_bytes;
-    head.display_version = committed->first.display_version;
+    head.display_version = committed.first.display_version;
     head.modified_ns = draft.modified_ns;
     head.checksum = draft.checksum;
     co_return attributes_from(head, std::move(attributes));

@@ -111,10 +111,6 @@ public:
     using Commit = std::function<io::Task<Status>(StripedContent& content)>;
     virtual io::Task<Status> put_stripes(uint32_t core, StripeOwner owner, io::Body body,
                                          PutOptions& options, Commit commit) = 0;
-    // Whether a record that lists them is durable only the next start knows: until then they stay,
-    // whoever has them.
-    virtual io::Task<void> doubt_stripes(uint32_t core,
-                                         std::shared_ptr<const StripeLayouts> layouts) = 0;
 };
 
 }  // namespace penstock::node

@@ -423,6 +423,45 @@ TEST_F(StripedUploadCutTest, PowerIsCutWhileAnUploadedObjectIsRemoved) {
     cut_everywhere([](SetHarness& harness) { return harness.remove("x"); }, std::nullopt, 6);
 }
 
+// The device fails for good while the completion's record is on its way, so that it may be in the
+// log all the same; then the upload is aborted and what is nobody's is cleaned away.
+TEST_F(StripedUploadCutTest, WhatACompletionLeftInDoubtStays) {
+    int left_in_doubt = 0;
+    for (uint64_t at = 0; at < 16; ++at) {
+        SCOPED_TRACE(at);
+        Machine machine;
+        io::FaultPlan plan;
+        bool is_completed = false;
+        {
+            SetHarness harness(loop_);
+            harness.set_faults(plan);
+            ASSERT_TRUE(harness.begin({&machine.a, &machine.b}));
+            prepare(harness);
+            const auto id = begin_upload(harness, "x");
+            ASSERT_TRUE(put_part(harness, "x", *id, 1, one()));
+            ASSERT_TRUE(put_part(harness, "x", *id, 2, two()));
+            plan.reset();
+            plan.add({.error_number = EIO, .at = at, .is_sticky = true});
+            const auto completed = complete(harness, "x", *id);
+            is_completed = completed.has_value();
+            if (!is_completed) EXPECT_EQ(completed.error().code, Errc::io_error);
+            plan.reset();
+            if (!is_completed) {
+                left_in_doubt += 1;
+                (void)abort(harness, "x", *id);
+                ASSERT_TRUE(*harness.run(harness.set().disable(0, "/b")));
+                ASSERT_TRUE(*harness.run(harness.set().enable(0, "/b")));
+                for (int turn = 0; turn < 30; ++turn) pause(harness);
+            }
+        }
+        SetHarness harness(loop_);
+        ASSERT_TRUE(harness.begin({&machine.a, &machine.b}));
+        check(harness, replaced(), is_completed, "after a restart", at);
+        if (HasFailure()) return;
+    }
+    EXPECT_GT(left_in_doubt, 0);
+}
+
 class StripedUploadMoveTest : public Uploaded<StripeMoveTest> {};
 
 TEST_F(StripedUploadMoveTest, PowerIsCutWhileAMountpathComes) {
