@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <cstring>
 
 #include "archive/tar_reader.h"
 #include "node/offline/entry_text.h"
@@ -38,7 +37,7 @@ void check_text(std::string_view text) {
 uint64_t walk(Bytes bytes, size_t piece_bytes, bool reads, bool& is_whole) {
     TarReader reader([bytes, piece_bytes](MutableBytes to) mutable -> Result<size_t> {
         const size_t count = std::min({to.size(), piece_bytes, bytes.size()});
-        std::memcpy(to.data(), bytes.data(), count);
+        std::ranges::copy(bytes.first(count), to.begin());
         bytes = bytes.subspan(count);
         return count;
     });
