@@ -114,6 +114,10 @@ Result<std::unique_ptr<Journal>> Journal::remake(io::BlockingDisk& disk,
     return journal;
 }
 
+bool Journal::exists(io::BlockingDisk& disk) {
+    return disk.list(directory).has_value();
+}
+
 Status Journal::erase(io::BlockingDisk& disk) {
     const Result<std::vector<io::DirectoryEntry>> entries = disk.list(directory);
     if (!entries && entries.error().code == Errc::not_found) return {};

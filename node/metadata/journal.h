@@ -62,6 +62,8 @@ public:
     static Result<std::unique_ptr<Journal>> remake(io::BlockingDisk& disk,
                                                    const JournalOptions& options, const Log& log,
                                                    std::shared_ptr<const MetadataState> state);
+    // Whether there was one; false where that cannot be told.
+    static bool exists(io::BlockingDisk& disk);
     // As if there had never been one.
     static Status erase(io::BlockingDisk& disk);
 

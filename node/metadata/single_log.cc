@@ -39,9 +39,8 @@ public:
     ~JournaledLog() override { ASSERT(gate_.is_closed()); }
 
     io::Task<Status> open() {
-        CO_TRY_STATUS(co_await open_journals());
-        const KeeperPointer newest = newest_keeper();
-        for (Seen& seen : seen_) seen.state = newest->kept->state();
+        CO_TRY(const std::shared_ptr<const MetadataState> newest, co_await open_journals());
+        for (Seen& seen : seen_) seen.state = newest;
         for (const KeeperPointer& keeper : keepers_.all()) {
             const bool has_all = keeper->kept != nullptr && !keeper->home.is_new &&
                                  keeper->kept->state()->version() == state(0)->version();
@@ -196,10 +195,14 @@ private:
         if (--left == 0) done.set();
     }
 
-    // Of those that count, one at least is open afterwards.
-    io::Task<Status> open_journals() {
+    // The newest state that can be read; the first homes' journals are open afterwards, as far as
+    // they can be.
+    io::Task<Result<std::shared_ptr<const MetadataState>>> open_journals() {
         Status first;
-        bool has_one = false;
+        std::shared_ptr<const MetadataState> newest;
+        const auto look_at = [&newest](const std::shared_ptr<const MetadataState>& state) {
+            if (newest == nullptr || state->version() > newest->version()) newest = state;
+        };
         const bool are_all_new = std::ranges::all_of(parts_.homes, &MetadataHome::is_new);
         keepers_.use(keepers_.on(first_of(parts_.homes)));
         for (const KeeperPointer& keeper : keepers_.all()) {
@@ -210,7 +213,7 @@ private:
                 home(), [&] { return Journal::open(*at.disk, options_, log_); });
             if (opened) {
                 keeper->kept = std::move(*opened);
-                has_one = true;
+                look_at(keeper->kept->state());
                 continue;
             }
             const Errc code = opened.error().code;
@@ -222,19 +225,25 @@ private:
                            {{"reason", std::string_view(opened.error().context)}});
             }
         }
-        if (!has_one) co_return first;
-        co_return Status();
+        // The others had copies if some of these were out of service.
+        for (size_t index = keepers_.all().size(); index < parts_.homes.size(); ++index) {
+            if (const auto state = co_await state_on(parts_.homes[index])) look_at(state);
+        }
+        if (newest == nullptr) co_return std::unexpected(first.error());
+        co_return newest;
     }
 
-    KeeperPointer newest_keeper() const {
-        KeeperPointer newest;
-        for (const KeeperPointer& keeper : keepers_.all()) {
-            if (keeper->kept == nullptr) continue;
-            const bool is_newer = newest == nullptr || keeper->kept->state()->version() >
-                                                           newest->kept->state()->version();
-            if (is_newer) newest = keeper;
-        }
-        return newest;
+    // Null: nothing that can be read.
+    io::Task<std::shared_ptr<const MetadataState>> state_on(const MetadataHome& at) {
+        if (at.is_new) co_return nullptr;
+        co_return co_await at.pool->run(home(), [&]() -> std::shared_ptr<const MetadataState> {
+            if (!Journal::exists(*at.disk)) return nullptr;
+            const auto journal = Journal::open(*at.disk, options_, log_);
+            if (journal) return (*journal)->state();
+            log_.error("an older copy of the metadata cannot be read",
+                       {{"reason", std::string_view(journal.error().context)}});
+            return nullptr;
+        });
     }
 
     // From the state that counts. A failure is not the node's: others have it.

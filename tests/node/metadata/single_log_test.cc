@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <thread>
 
 #include "io/cores.h"
@@ -24,8 +25,9 @@ protected:
         cores_->stop();
     }
 
-    void open() {
-        SingleLogParts parts{{}, {{disk_.get(), &cores_->pool()}}};
+    void open() { open_on({disk_.get()}); }
+    void open_on(const std::vector<io::BlockingDisk*>& disks) {
+        SingleLogParts parts{{}, homes(disks)};
         for (uint32_t core = 0; core < core_count; ++core) {
             parts.reactors.push_back(&cores_->reactor(core));
         }
@@ -33,6 +35,11 @@ protected:
             cores_->run_on(0, [&] { return open_single_log(parts, JournalOptions{}, log_); });
         ASSERT_TRUE(opened) << opened.error().context;
         metadata_ = std::move(*opened);
+    }
+    std::vector<MetadataHome> homes(const std::vector<io::BlockingDisk*>& disks) {
+        std::vector<MetadataHome> homes;
+        for (io::BlockingDisk* disk : disks) homes.push_back({disk, &cores_->pool()});
+        return homes;
     }
     void close() {
         if (metadata_ == nullptr) return;
@@ -55,7 +62,7 @@ protected:
     io::MemoryStorage storage_;
     std::unique_ptr<io::BlockingDisk> disk_ = storage_.make_blocking_disk();
     std::unique_ptr<io::Cores> cores_;
-    std::unique_ptr<MetadataLog> metadata_;
+    std::unique_ptr<SingleLog> metadata_;
 };
 
 TEST_F(SingleLogTest, EveryCoreSeesACommandOnceItIsDone) {
@@ -78,6 +85,44 @@ TEST_F(SingleLogTest, ItIsThereAfterARestart) {
     ASSERT_TRUE(second);
     EXPECT_EQ(second->version, first->version + 1);
     EXPECT_GT(second->bucket, first->bucket);
+}
+
+TEST_F(SingleLogTest, WhatOthersKeptWhileTheFirstOnesWereOutIsFound) {
+    std::array<io::MemoryStorage, 6> storages;
+    std::vector<std::unique_ptr<io::BlockingDisk>> owned;
+    std::vector<io::BlockingDisk*> disks;
+    for (io::MemoryStorage& storage : storages) {
+        disks.push_back(owned.emplace_back(storage.make_blocking_disk()).get());
+    }
+    close();
+    open_on(disks);
+    ASSERT_TRUE(create(0, "early"));
+    const std::vector<io::BlockingDisk*> last(disks.begin() + 3, disks.end());
+    ASSERT_TRUE(cores_->run_on(0, [&] { return metadata_->keep_on(homes(last)); }));
+    ASSERT_TRUE(create(0, "late"));
+    close();
+    open_on(disks);
+    EXPECT_TRUE(sees(0, "early"));
+    EXPECT_TRUE(sees(0, "late"));
+    close();
+    // And it is on the first ones again.
+    open_on({disks[0]});
+    EXPECT_TRUE(sees(1, "late"));
+    close();
+}
+
+TEST_F(SingleLogTest, AHomeBeyondTheFirstOnesIsLeftAlone) {
+    std::array<io::MemoryStorage, 4> storages;
+    std::vector<std::unique_ptr<io::BlockingDisk>> owned;
+    std::vector<io::BlockingDisk*> disks;
+    for (io::MemoryStorage& storage : storages) {
+        disks.push_back(owned.emplace_back(storage.make_blocking_disk()).get());
+    }
+    close();
+    open_on(disks);
+    EXPECT_TRUE(Journal::exists(*disks[2]));
+    EXPECT_FALSE(Journal::exists(*disks[3]));
+    close();
 }
 
 // Many at once from both cores: each gets a version of its own.
