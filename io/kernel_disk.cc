@@ -7,7 +7,6 @@
 #include "io/base/units.h"
 #include "io/disk.h"
 #include "io/disk_call.h"
-#include "io/drop_on.h"
 #include "io/internal/system_calls.h"
 
 namespace penstock::io {
@@ -18,6 +17,21 @@ constexpr size_t operation_bytes_max = 1_GiB;
 // The kernel may say "again" without having done anything. A device that says only that is broken.
 constexpr uint32_t fruitless_attempts_max = 100;
 
+// Closes a file on the pool: the last close of one that was unlinked gives its blocks back, and
+// that of one that was written may write it out; either waits for the device.
+class Closing final : public Pool::Job {
+public:
+    static void start(Pool& pool, std::unique_ptr<BlockingFile> file) {
+        pool.submit(*new Closing(std::move(file)));
+    }
+
+private:
+    explicit Closing(std::unique_ptr<BlockingFile> file) : file_(std::move(file)) {
+        run = [](Pool::Job& job) { delete static_cast<Closing*>(&job); };
+    }
+    std::unique_ptr<BlockingFile> file_;
+};
+
 class KernelFile final : public File {
 public:
     KernelFile(Reactor& reactor, Pool& pool, std::unique_ptr<BlockingFile> file, std::string path,
@@ -27,7 +41,7 @@ public:
           file_(std::move(file)),
           path_(std::move(path)),
           is_direct_(is_direct(mode)) {}
-    ~KernelFile() override { drop_on(pool_, std::move(file_)); }
+    ~KernelFile() override { Closing::start(pool_, std::move(file_)); }
 
     void read_ahead(bool is_wanted) override;
     Task<void> bring_in(uint64_t offset, uint64_t size) override;

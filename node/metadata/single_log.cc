@@ -240,7 +240,7 @@ private:
             if (!Journal::exists(*at.disk)) return nullptr;
             const auto journal = Journal::open(*at.disk, options_, log_);
             if (journal) return (*journal)->state();
-            log_.error("an older copy of the metadata cannot be read",
+            log_.error("a mountpath beyond the first ones has metadata that cannot be read",
                        {{"reason", std::string_view(journal.error().context)}});
             return nullptr;
         });

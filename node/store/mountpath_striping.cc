@@ -171,6 +171,7 @@ io::Task<Status> MountpathSet::put_parts(Striping& striping, io::Body body, PutO
                         }};
     StripeSink sink(std::move(writes), striping.layout);
     ContentProof proof(options.checksum, options.expected);
+    const bool is_of_upload = !striping.owner.upload_part.empty();
     const auto source = body.into_source(own.reactor, own.buffers);
     Status status;
     uint64_t taken_bytes = 0;
@@ -180,7 +181,7 @@ io::Task<Status> MountpathSet::put_parts(Striping& striping, io::Body body, PutO
         if (!chunk || chunk->is_empty()) break;
         proof.add(chunk->bytes());
         if (options.observer) options.observer->observe(chunk->bytes());
-        content.crc32c = crc32c(chunk->bytes(), content.crc32c);
+        if (is_of_upload) content.crc32c = crc32c(chunk->bytes(), content.crc32c);
         taken_bytes += chunk->size;
         status = co_await sink.write(std::move(*chunk));
     }

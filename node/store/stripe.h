@@ -78,12 +78,13 @@ std::string stripe_part_name(const Digest128& id, uint32_t number);
 // nullopt: a name of something else.
 std::optional<Digest128> stripe_id_from(std::string_view part_name);
 constexpr std::string_view stripe_part_prefix = "s";
-// Who has the stripes that a part is of.
+
+// Who has the stripes that a part is of: the object, or until its upload ends that part of it.
 struct StripeOwner {
     ObjectName object;
-    std::string
-        upload_part;  // "ID/00007": that has them until its upload ends; "": the object does
+    std::string upload_part;  // "ID/00007"; "": the object has them
 };
+
 // In a part's own metadata: which object it is for; and in an upload, under other names, because a
 // release that knows no striped uploads removes what it takes for nobody's.
 constexpr const char* stripe_object_key = "object";

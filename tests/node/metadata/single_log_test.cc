@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
+#include <memory>
 #include <thread>
 
 #include "io/cores.h"
@@ -41,6 +41,16 @@ protected:
         for (io::BlockingDisk* disk : disks) homes.push_back({disk, &cores_->pool()});
         return homes;
     }
+    // Each on a storage of its own.
+    std::vector<io::BlockingDisk*> make_disks(size_t count) {
+        std::vector<io::BlockingDisk*> disks;
+        while (disks.size() < count) {
+            io::MemoryStorage& storage =
+                *others_.emplace_back(std::make_unique<io::MemoryStorage>());
+            disks.push_back(other_disks_.emplace_back(storage.make_blocking_disk()).get());
+        }
+        return disks;
+    }
     void close() {
         if (metadata_ == nullptr) return;
         cores_->run_on(0, [this] { return metadata_->stop(); });
@@ -61,6 +71,8 @@ protected:
     Log log_ = Log::quiet();
     io::MemoryStorage storage_;
     std::unique_ptr<io::BlockingDisk> disk_ = storage_.make_blocking_disk();
+    std::vector<std::unique_ptr<io::MemoryStorage>> others_;
+    std::vector<std::unique_ptr<io::BlockingDisk>> other_disks_;
     std::unique_ptr<io::Cores> cores_;
     std::unique_ptr<SingleLog> metadata_;
 };
@@ -88,12 +100,7 @@ TEST_F(SingleLogTest, ItIsThereAfterARestart) {
 }
 
 TEST_F(SingleLogTest, WhatOthersKeptWhileTheFirstOnesWereOutIsFound) {
-    std::array<io::MemoryStorage, 6> storages;
-    std::vector<std::unique_ptr<io::BlockingDisk>> owned;
-    std::vector<io::BlockingDisk*> disks;
-    for (io::MemoryStorage& storage : storages) {
-        disks.push_back(owned.emplace_back(storage.make_blocking_disk()).get());
-    }
+    const std::vector<io::BlockingDisk*> disks = make_disks(6);
     close();
     open_on(disks);
     ASSERT_TRUE(create(0, "early"));
@@ -112,12 +119,7 @@ TEST_F(SingleLogTest, WhatOthersKeptWhileTheFirstOnesWereOutIsFound) {
 }
 
 TEST_F(SingleLogTest, AHomeBeyondTheFirstOnesIsLeftAlone) {
-    std::array<io::MemoryStorage, 4> storages;
-    std::vector<std::unique_ptr<io::BlockingDisk>> owned;
-    std::vector<io::BlockingDisk*> disks;
-    for (io::MemoryStorage& storage : storages) {
-        disks.push_back(owned.emplace_back(storage.make_blocking_disk()).get());
-    }
+    const std::vector<io::BlockingDisk*> disks = make_disks(4);
     close();
     open_on(disks);
     EXPECT_TRUE(Journal::exists(*disks[2]));
