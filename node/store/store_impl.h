@@ -45,7 +45,7 @@ namespace penstock::node {
 struct StripedContent {
     std::shared_ptr<const StripeLayouts> layouts;
     ContentChecksum checksum;  // as asked for
-    uint32_t crc32c = 0;  // of an upload's part
+    uint32_t crc32c = 0;       // of an upload's part
     std::vector<std::byte> attachment;
 };
 
